@@ -1,0 +1,92 @@
+"""The chunked transfer coding, both ways (RFC 9112 7.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+from gateway.http.grammar import CHUNK_LINE, IMPOSSIBLE, TRAILER_SECTION
+
+CHUNK_LINE_BYTES_MAX: Final = 256  # Size and extensions; nobody uses extensions but attackers.
+TRAILER_BYTES_MAX: Final = 8 * 1024
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class ChunkedDecoder:
+    """Feed it bytes as they come; it gives the content in them. Trailers are read, bounded and dropped."""
+
+    __slots__ = ("_buffer", "_in_trailers", "_left", "_needs_crlf", "is_done", "rest")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.rest = b""  # What came after the end, once done.
+        self._buffer = b""
+        self._left = 0  # Content bytes of the current chunk still to come.
+        self._needs_crlf = False
+        self._in_trailers = False
+
+    def decode(self, data: bytes) -> bytes:
+        """The content in ``data``. Raises ProtocolError (bad_request) on anything the grammar does not have."""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        content: list[bytes] = []
+        at = 0
+        while not self.is_done:
+            if self._left:
+                piece = data[at : at + self._left]
+                if piece:
+                    content.append(piece)
+                    self._left -= len(piece)
+                    at += len(piece)
+                if self._left:
+                    break
+                self._needs_crlf = True
+            if self._needs_crlf:
+                ending = data[at : at + 2]
+                if ending != b"\r\n":
+                    if ending in (b"", b"\r"):
+                        self._buffer = ending
+                        break
+                    raise ProtocolError("bad_request", "a chunk does not end in CRLF")
+                at += 2
+                self._needs_crlf = False
+            step = self._read_trailers(data, at) if self._in_trailers else self._read_size(data, at)
+            if step < 0:
+                self._buffer = data[at:]
+                break
+            at = step
+        if self.is_done:
+            self.rest = data[at:]
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def _read_size(self, data: bytes, at: int) -> int:
+        match = CHUNK_LINE.match(data, at)
+        if match is None:
+            line_end = data.find(b"\n", at)
+            if line_end >= 0 or len(data) - at > CHUNK_LINE_BYTES_MAX or IMPOSSIBLE.search(data, at):
+                raise ProtocolError("bad_request", "malformed chunk size")
+            return -1
+        if match.end() - at > CHUNK_LINE_BYTES_MAX:
+            raise ProtocolError("bad_request", "a chunk extension is too long")
+        self._left = int(match[1], 16)
+        self._in_trailers = self._left == 0
+        return match.end()
+
+    def _read_trailers(self, data: bytes, at: int) -> int:
+        match = TRAILER_SECTION.match(data, at)
+        if match is None:
+            if len(data) - at > TRAILER_BYTES_MAX:
+                raise ProtocolError("bad_request", "the trailers are too long")
+            if data.find(b"\r\n\r\n", at) >= 0 or IMPOSSIBLE.search(data, at) or data[at : at + 2] == b"\r\n":
+                raise ProtocolError("bad_request", "malformed trailers")
+            return -1
+        if match.end() - at > TRAILER_BYTES_MAX:
+            raise ProtocolError("bad_request", "the trailers are too long")
+        self.is_done = True
+        return match.end()
+
+
+def chunk(content: bytes) -> bytes:
+    """One chunk around ``content``, which must not be empty: an empty one would end the message."""
+    return b"%x\r\n%b\r\n" % (len(content), content)

@@ -1,0 +1,232 @@
+"""A request's head: parsed strictly, and reduced to what goes upstream (RFC 9112 3, 5, 6; RFC 9110 7.6.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, REQUEST_HEAD, REQUEST_ID
+
+CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
+
+# Fields the gateway reads or does not pass on. The literal \n first lets the regex engine search for one byte.
+_KNOWN = (
+    b"host connection content-length transfer-encoding expect upgrade keep-alive proxy-connection te trailer "
+    b"proxy-authorization http2-settings x-forwarded-for x-forwarded-proto x-forwarded-host x-request-id via"
+).split()
+_KNOWN_FIELD = re.compile(rb"\n(" + rb"|".join(_KNOWN) + rb"):")
+_CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
+
+
+class RequestHead:
+    """One per connection, filled anew by each request, so that a request costs no object.
+
+    ``fields`` is the field section for upstream: whole lines, without hop-by-hop and forwarding fields.
+    """
+
+    __slots__ = (
+        "content_length",
+        "expects_continue",
+        "fields",
+        "forwarded_for",
+        "forwarded_host",
+        "forwarded_proto",
+        "host",
+        "is_http11",
+        "keeps_alive",
+        "lowered",
+        "method",
+        "path",
+        "query",
+        "raw",
+        "request_id",
+        "upgrade",
+        "via",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.path = b""
+        self.query = b""  # with its "?", or empty
+        self.is_http11 = True
+        self.host = b""
+        self.raw = b""  # The field section as it came,
+        self.lowered = b"\n"  # and in lower case behind a \n: one pass serves every look-up.
+        self.fields = b""
+        self.content_length = 0
+        self.keeps_alive = True
+        self.expects_continue = False
+        self.upgrade = b""
+        self.forwarded_for = b""
+        self.forwarded_proto = b""
+        self.forwarded_host = b""
+        self.via = b""
+        self.request_id = b""
+
+    def parse(self, data: bytes, target_bytes_max: int, fields_max: int) -> int:
+        """Reads one head from the start of ``data`` and returns its length in bytes.
+
+        Raises ProtocolError (400, 414, 431, 501). The caller has seen that the head is whole.
+        """
+        match = REQUEST_HEAD.match(data)
+        if match is None:
+            raise ProtocolError("bad_request", "malformed request head")
+        method, target, minor, fields = match.groups()
+        if len(target) > target_bytes_max:
+            raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
+        self.method = method
+        self.is_http11 = self.keeps_alive = minor == b"1"
+        self.content_length = 0
+        self.fields = self.raw = fields
+        self.lowered = b"\n" + fields.lower()
+        if self.expects_continue or self.upgrade or self.forwarded_for or self.via or self.request_id:
+            self.expects_continue = False
+            self.upgrade = self.forwarded_for = self.via = self.request_id = b""
+        self.forwarded_proto = self.forwarded_host = b""
+        # The shortest field line has 4 bytes (`a:` CRLF), so most heads need no count.
+        if len(fields) > 4 * fields_max and fields.count(b"\n") > fields_max:
+            raise ProtocolError("head_too_large", f"more than {fields_max} fields")
+        host = self._read_known_fields(fields)
+        if target[0] == 0x2F:  # origin-form
+            self.path, mark, query = target.partition(b"?")
+            self.query = mark + query
+        else:
+            host = self._read_other_form(target, host)
+        if host is None:
+            # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host.
+            if self.is_http11:
+                raise ProtocolError("bad_request", "Host is missing")
+            host = b""
+        self.host = host
+        return match.end()
+
+    def _read_other_form(self, target: bytes, host: bytes | None) -> bytes | None:
+        """absolute-form and asterisk-form (RFC 9112 3.2.2, 3.2.4). Returns the authority that holds."""
+        if target == b"*" and self.method == b"OPTIONS":
+            self.path, self.query = b"*", b""
+            return host
+        scheme, mark, rest = target.partition(b"://")
+        if not mark or scheme.lower() not in (b"http", b"https"):
+            raise ProtocolError("bad_request", "the request target is in no form this gateway takes")
+        authority, slash, path = rest.partition(b"/")
+        if b"?" in authority:
+            authority, _, path = rest.partition(b"?")
+            slash, path = b"/", b"?" + path
+        if not authority or not HOST.fullmatch(authority) or b"@" in authority:
+            raise ProtocolError("bad_request", "the request target's authority is malformed")
+        self.path, mark, query = (slash + path if slash else b"/").partition(b"?")
+        self.query = mark + query
+        # RFC 9112 3.2.2: a proxy MUST ignore the received Host and replace it with the target's host.
+        self.fields = re.sub(rb"(?i)(?:^|(?<=\n))host:[^\n]*\n", b"", self.fields)
+        self.fields = b"Host: " + authority + b"\r\n" + self.fields
+        return authority
+
+    def _read_known_fields(self, fields: bytes) -> bytes | None:
+        """Takes what concerns the gateway out of the field section; returns the Host value, if any."""
+        host: bytes | None = None
+        length: bytes | None = None
+        coding: bytes | None = None
+        connection = b""
+        upgrade = b""
+        drops: list[tuple[int, int]] | None = None
+        lowered = self.lowered
+        for match in _KNOWN_FIELD.finditer(lowered):
+            name = match[1]
+            start = match.start()  # of the line in `fields`, which has no leading \n
+            end = lowered.index(b"\n", match.end())
+            value = fields[match.end() - 1 : end - 2].strip(b" \t")
+            if name == b"host":
+                # RFC 9112 3.2: more than one Host, or an invalid one, is a 400.
+                if host is not None:
+                    raise ProtocolError("bad_request", "Host stands more than once")
+                if not HOST.fullmatch(value):
+                    raise ProtocolError("bad_request", "Host is malformed")
+                host = value
+                continue
+            if name == b"content-length":
+                # RFC 9110 8.6, RFC 9112 6.3: repeated or listed lengths are refused, equal ones too.
+                if length is not None or not CONTENT_LENGTH.fullmatch(value):
+                    raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
+                length = value
+                continue
+            if name == b"connection":
+                connection += b"," + value.lower()
+            elif name == b"transfer-encoding":
+                coding = value.lower() if coding is None else coding + b"," + value.lower()
+            elif name == b"upgrade":
+                upgrade = value
+            elif name == b"expect":
+                # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
+                self.expects_continue = value.lower() == b"100-continue" and self.is_http11
+            elif name == b"x-request-id":
+                if REQUEST_ID.fullmatch(value):
+                    self.request_id = value
+            elif name == b"x-forwarded-for":
+                self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
+            elif name == b"via":
+                self.via = self.via + b", " + value if self.via else value
+            elif name == b"x-forwarded-proto":
+                self.forwarded_proto = value
+            elif name == b"x-forwarded-host":
+                self.forwarded_host = value
+            if drops is None:
+                drops = []
+            drops.append((start, end))
+        if drops is not None:
+            kept, at = [], 0
+            for start, end in drops:
+                kept.append(fields[at:start])
+                at = end
+            kept.append(fields[at:])
+            self.fields = b"".join(kept)
+        if connection:
+            self._read_connection(connection, upgrade)
+        if coding is not None:
+            self._read_coding(coding, length)
+        elif length is not None:
+            self.content_length = int(length)
+        return host
+
+    def _read_connection(self, connection: bytes, upgrade: bytes) -> None:
+        options = {option.strip(b" \t") for option in connection.split(b",")} - {b""}
+        if _CLOSE in options:
+            self.keeps_alive = False
+        elif not self.is_http11 and b"keep-alive" in options:
+            self.keeps_alive = True
+        if _UPGRADE_TOKEN in options and self.is_http11:
+            self.upgrade = upgrade
+        # RFC 9110 7.6.1: remove each field the connection options name; never the ones framing stands on.
+        for option in options - {_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"}:
+            pattern = rb"(?i)(?:^|(?<=\n))" + re.escape(option) + rb":[^\n]*\n"
+            self.fields = re.sub(pattern, b"", self.fields)
+
+    def _read_coding(self, coding: bytes, length: bytes | None) -> None:
+        # RFC 9112 6.1: Transfer-Encoding with Content-Length, or in HTTP/1.0, is an attempt at smuggling.
+        if length is not None:
+            raise ProtocolError("bad_request", "Transfer-Encoding together with Content-Length")
+        if not self.is_http11:
+            raise ProtocolError("bad_request", "Transfer-Encoding in HTTP/1.0")
+        codings = [part.strip(b" \t") for part in coding.split(b",")]
+        if codings == [b"chunked"]:
+            self.content_length = CHUNKED
+        elif codings.count(b"chunked") > 1 or codings[-1] != b"chunked" or b"" in codings:
+            # RFC 9112 6.3: if chunked is not the final coding, the length cannot be known: 400.
+            raise ProtocolError("bad_request", "Transfer-Encoding does not end in one chunked")
+        else:
+            raise ProtocolError("not_implemented", "only the transfer coding chunked is understood")
+
+
+def whole_head_bytes(data: bytes, head_bytes_max: int) -> int:
+    """Length of the head at the start of ``data`` including its empty line; 0 while its end has not come.
+
+    Raises ProtocolError as soon as no continuation could make it a head (400) or it is over the bound (431).
+    """
+    end = data.find(b"\r\n\r\n", 0, head_bytes_max)
+    if end >= 0:
+        return end + 4
+    if IMPOSSIBLE.search(data, 0, head_bytes_max):
+        raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
+    if len(data) >= head_bytes_max:
+        raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
+    return 0

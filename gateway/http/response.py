@@ -1,0 +1,107 @@
+"""An upstream's answer head: parsed as strictly as a request's, and reduced to what goes to the client."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+from gateway.http.grammar import CONTENT_LENGTH, RESPONSE_HEAD
+
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
+RESPONSE_HEAD_BYTES_MAX: Final = 64 * 1024  # Twice a request's: cookies and policies make answers' heads long.
+
+_KNOWN_FIELD = re.compile(
+    rb"\n(content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
+    rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):"
+)
+
+
+class ResponseHead:
+    """One per upstream connection, filled anew by each answer. ``status_line`` ends in CRLF, ``fields`` too."""
+
+    __slots__ = ("fields", "framing", "keeps_alive", "status", "status_line", "upgrade")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.status_line = b""
+        self.fields = b""
+        self.framing = 0  # content bytes, CHUNKED or UNTIL_CLOSE
+        self.keeps_alive = True
+        self.upgrade = b""
+
+    def parse(self, data: bytes, *, to_head_request: bool) -> int:
+        """Reads one head; returns its length, 0 while it is not whole. Raises ProtocolError (bad_gateway)."""
+        match = RESPONSE_HEAD.match(data)
+        if match is None:
+            if b"\r\n\r\n" in data or len(data) > RESPONSE_HEAD_BYTES_MAX:
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+            return 0
+        minor, status_text, fields = match.groups()
+        if match.end() > RESPONSE_HEAD_BYTES_MAX:
+            raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
+        self.status = status = int(status_text[:3])
+        self.status_line = (
+            b"HTTP/1.1 " + (status_text if len(status_text) > 3 else status_text + b" ") + b"\r\n"
+        )
+        self.keeps_alive = minor == b"1"
+        self.upgrade = b""
+        length: bytes | None = None
+        coding: bytes | None = None
+        connection: bytes | None = None
+        lowered = b"\n" + fields.lower()
+        kept: list[bytes] | None = None
+        at = 0
+        for field in _KNOWN_FIELD.finditer(lowered):
+            name = field[1]
+            end = lowered.index(b"\n", field.end())
+            value = lowered[field.end() : end - 1].strip(b" \t")
+            if name == b"content-length":
+                if not CONTENT_LENGTH.fullmatch(value) or (length is not None and length != value):
+                    raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed")
+                if length is None:
+                    length = value
+                    continue
+            elif name == b"connection":
+                connection = value if connection is None else connection + b"," + value
+            elif name == b"transfer-encoding":
+                coding = value if coding is None else coding + b"," + value
+            elif name == b"upgrade":
+                self.upgrade = fields[field.end() - 1 : end - 2].strip(b" \t")
+            if kept is None:
+                kept = []
+            kept.append(fields[at : field.start()])
+            at = end
+        if kept is not None:
+            kept.append(fields[at:])
+            fields = b"".join(kept)
+        self.fields = fields
+        if connection is not None:
+            self._read_connection(connection)
+        # RFC 9112 6.3, in its order.
+        if to_head_request or status < 200 or status == 204 or status == 304:
+            self.framing = 0
+            if coding is not None and length is not None:
+                raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
+        elif coding is not None:
+            if length is not None:
+                raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
+            if coding != b"chunked":
+                raise ProtocolError("bad_gateway", "the upstream's transfer coding is not understood")
+            self.framing = CHUNKED
+        elif length is not None:
+            self.framing = int(length)
+        else:
+            self.framing = UNTIL_CLOSE
+            self.keeps_alive = False
+        return match.end()
+
+    def _read_connection(self, connection: bytes) -> None:
+        options = {option.strip(b" \t") for option in connection.split(b",")} - {b""}
+        if b"close" in options:
+            self.keeps_alive = False
+        elif b"keep-alive" in options:
+            self.keeps_alive = True
+        for option in options - {b"close", b"keep-alive", b"upgrade", b"content-length"}:
+            self.fields = re.sub(rb"(?i)(?:^|(?<=\n))" + re.escape(option) + rb":[^\n]*\n", b"", self.fields)

@@ -1,0 +1,1 @@
+"""The request path: client connections, upstream connections, and what stands between them."""

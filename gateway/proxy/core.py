@@ -1,0 +1,97 @@
+"""What all connections of one worker share. Replaced parts are swapped, never edited."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.proxy.service import Service
+from gateway.routing.router import Router
+from metering.meter import Meter
+
+if TYPE_CHECKING:
+    from gateway.proxy.client import ClientConnection
+    from gateway.proxy.upstream import UpstreamConnection
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+SWEEP_INTERVAL_S: Final = (
+    0.25  # How exact deadlines are; a timer for each request would cost more than its head.
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBounds:
+    """The `client:` section of the configuration: seconds and bytes."""
+
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    head_bytes_max: int = 32 * 1024
+    fields_max: int = 128
+    target_bytes_max: int = 8 * 1024
+
+
+class Core:
+    """The worker's state as its connections see it."""
+
+    __slots__ = (
+        "_request_number",
+        "_request_prefix",
+        "anonymous_row",
+        "bounds",
+        "clients",
+        "is_draining",
+        "loop",
+        "meter",
+        "now_s",
+        "router",
+        "tasks",
+        "trusted_proxies",
+        "upstreams",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        meter: Meter,
+        bounds: ClientBounds,
+        trusted_proxies: tuple[Network, ...],
+    ) -> None:
+        self.loop = loop
+        self.meter = meter
+        self.bounds = bounds
+        self.trusted_proxies = trusted_proxies
+        # Refusals before a service is known are metered here, and billed to nobody (DESIGN 1.7).
+        self.anonymous_row = meter.row("-", "-", "-", "-")
+        self.router: Router[Service] = Router()
+        self.clients: set[ClientConnection] = set()
+        self.upstreams: set[UpstreamConnection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # connects under way
+        self.is_draining = False
+        self.now_s = time.monotonic()  # coarse: as of the last sweep
+        self._request_prefix = secrets.token_hex(8).encode()
+        self._request_number = 0
+
+    def next_request_id(self) -> bytes:
+        """Unique over workers and restarts: a random prefix and a number."""
+        self._request_number += 1
+        return b"%b%08x" % (self._request_prefix, self._request_number)
+
+    def trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        return any(address in network for network in self.trusted_proxies)
+
+    def sweep(self) -> None:
+        """Passes every deadline that is due. Called each SWEEP_INTERVAL_S."""
+        self.now_s = now_s = time.monotonic()
+        for client in [client for client in self.clients if client.deadline_s < now_s]:
+            client.deadline_passed()
+        for upstream in [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]:
+            upstream.deadline_passed()
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)

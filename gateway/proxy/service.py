@@ -1,0 +1,190 @@
+"""Services as the request path uses them: everything that a snapshot decides, decided beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from gateway.limits.limit import Limit
+from gateway.proxy.target import Target, TargetGroup
+from gateway.routing.router import Router, RouteTree
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
+RowOf = Callable[[str, str, str, str], int]  # account, instance, region, service -> first cell
+
+
+class Instance:
+    """One instance. ``limit`` None: the catalog sets none at this level (L3)."""
+
+    __slots__ = ("account", "body_bytes_max", "egress_ip", "id", "is_serving", "limit", "region")
+
+    def __init__(self, id: str, document: dict[str, Any], make_limit: MakeLimit) -> None:
+        self.id = id
+        self.account: str = document["account"]
+        self.region: str = document["region"]
+        self.is_serving: bool = document["serving"]
+        self.body_bytes_max: int = document["body_max"]
+        self.egress_ip: str | None = document["egress_ip"]
+        self.limit = make_limit("instance", id, document["limit"]) if document["limit"] else None
+
+
+class KeyRule:
+    """`auth: {type: key}`: hex SHA-256 digests of the whole field value."""
+
+    __slots__ = ("_keys", "_name", "strip")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._name = b"\n" + document["header"].lower().encode() + b":"
+        digests = [(bytes.fromhex(key["sha256"]), str(key["id"])) for key in document["keys"]]
+        self._keys = {digest: (digest, key_id) for digest, key_id in digests}
+        self.strip: bool = document["strip"]
+
+    def key_of(self, raw: bytes, lowered: bytes) -> str | None:
+        """Id of the key in a field section, else None. A field that stands twice is no key.
+
+        The look-up is by digest, which a client cannot steer; the comparison itself takes constant time.
+        """
+        at = lowered.find(self._name)
+        if at < 0 or lowered.find(self._name, at + 1) >= 0:
+            return None
+        begin = at + len(self._name)
+        value = raw[begin - 1 : lowered.index(b"\r", begin) - 1].strip(b" \t")
+        digest = hashlib.sha256(value).digest()
+        known = self._keys.get(digest)
+        return known[1] if known is not None and hmac.compare_digest(known[0], digest) else None
+
+    def stripped(self, fields: bytes) -> bytes:
+        """The field section without the key's field."""
+        at = (b"\n" + fields.lower()).find(self._name)
+        return fields if at < 0 else fields[:at] + fields[fields.index(b"\n", at) + 1 :]
+
+
+class AddressRule:
+    """`allow` and `deny` by client address; deny wins, an empty allow lets everyone in."""
+
+    __slots__ = ("_allow", "_deny")
+
+    def __init__(self, allow: list[str], deny: list[str]) -> None:
+        self._allow = [ipaddress.ip_network(cidr) for cidr in allow]
+        self._deny = [ipaddress.ip_network(cidr) for cidr in deny]
+
+    def admits(self, address: Address) -> bool:
+        if any(address in network for network in self._deny):
+            return False
+        return not self._allow or any(address in network for network in self._allow)
+
+
+class Route:
+    """One API of a service, with every limit that holds for it."""
+
+    __slots__ = ("enforced", "id", "methods", "path", "shadowed")
+
+    def __init__(
+        self, id: str, methods: list[str], path: str, enforced: tuple[Limit, ...], shadowed: tuple[Limit, ...]
+    ) -> None:
+        self.id = id
+        self.methods = frozenset(method.encode() for method in methods)
+        self.path = path.encode()
+        self.enforced = enforced
+        self.shadowed = shadowed
+
+
+class Service:
+    """One service under its instance. ``row`` is its first cell in the meter."""
+
+    __slots__ = (
+        "addresses",
+        "catch_all",
+        "connect_timeout_s",
+        "ejects_on_5xx",
+        "id",
+        "idle_timeout_s",
+        "instance",
+        "is_websocket",
+        "keys",
+        "pool_idle_s",
+        "prefix_bytes",
+        "preserves_host",
+        "response_timeout_s",
+        "retries",
+        "routes",
+        "row",
+        "strips_path",
+        "targets",
+    )
+
+    def __init__(
+        self,
+        document: dict[str, Any],
+        instance: Instance,
+        row: int,
+        make_limit: MakeLimit,
+        targets: tuple[Target, ...],
+    ) -> None:
+        self.id: str = document["id"]
+        self.instance = instance
+        self.row = row
+        self.prefix_bytes = 0 if document["path"] == "/" else len(document["path"])
+        self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
+        self.is_websocket = document["protocol"] == "websocket"
+        self.keys = KeyRule(document["auth"]) if document["auth"] else None
+        has_rule = document["allow"] or document["deny"]
+        self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
+        upstream = document["upstream"]
+        self.preserves_host: bool = upstream["preserve_host"]
+        self.ejects_on_5xx: bool = upstream["on_5xx"]
+        self.retries: int = upstream["retries"]
+        self.pool_idle_s: float = upstream["pool_idle"]
+        timeouts = upstream["timeouts"]
+        self.connect_timeout_s: float = timeouts["connect"]
+        self.response_timeout_s: float = timeouts["response"]
+        self.idle_timeout_s: float = timeouts["idle"]
+        self.targets = TargetGroup(targets, upstream["balance"])
+        # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
+        is_shadow = document["limit_mode"] == "shadow"
+        outer = (instance.limit,) if instance.limit else ()
+        own = (make_limit("service", self.id, document["limit"]),) if document["limit"] else ()
+
+        def route(id: str, methods: list[str], path: str, limit: dict[str, Any] | None) -> Route:
+            inner = own + ((make_limit("route", f"{self.id}/{id}", limit),) if limit else ())
+            return Route(id, methods, path, outer if is_shadow else outer + inner, inner if is_shadow else ())
+
+        self.catch_all = route("-", [], "/*", None)
+        self.routes: RouteTree[Route] | None = None
+        if document["routes"]:
+            self.routes = RouteTree(
+                [route(r["id"], r["methods"], r["path"], r["limit"]) for r in document["routes"]]
+            )
+
+
+def build_router(
+    snapshot: dict[str, Any],
+    row_of: RowOf,
+    make_limit: MakeLimit,
+    known_targets: dict[tuple[str, str, str], Target],
+) -> tuple[Router[Service], dict[tuple[str, str, str], Target]]:
+    """A router over a snapshot (shape: DESIGN 2.1, written by the control process).
+
+    ``known_targets`` are those of the snapshot before: a target that stays keeps its connections and health.
+    """
+    instances = {id: Instance(id, document, make_limit) for id, document in snapshot["instances"].items()}
+    router: Router[Service] = Router()
+    targets: dict[tuple[str, str, str], Target] = {}
+    for document in snapshot["services"]:
+        instance = instances[document["instance"]]
+        group = []
+        for item in document["upstream"]["targets"]:
+            key = (document["id"], item["url"], instance.egress_ip or "")
+            target = known_targets.get(key)
+            if target is None or target.weight != item["weight"]:
+                target = Target(item["url"], item["weight"], item["network"], instance.egress_ip)
+            targets[key] = target
+            group.append(target)
+        row = row_of(instance.account, instance.id, instance.region, document["id"])
+        service = Service(document, instance, row, make_limit, tuple(group))
+        router.add([host.encode() for host in document["hosts"]], document["path"].encode(), service)
+    return router, targets

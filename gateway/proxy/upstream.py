@@ -1,0 +1,248 @@
+"""The connection to an upstream: one exchange at a time, at rest in its target's list in between."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import IntEnum
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from gateway.http.chunked import ChunkedDecoder
+from gateway.http.errors import ProtocolError
+from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
+from gateway.proxy.core import Core
+from gateway.proxy.target import IDLE_CONNECTIONS_MAX, Target
+
+if TYPE_CHECKING:
+    from gateway.proxy.client import ClientConnection
+
+
+class Phase(IntEnum):
+    """Where an upstream's answer stands."""
+
+    HEAD = 0  # none of it, or a part of its head, has come
+    LENGTH = 1  # content of known length is coming
+    CHUNKED = 2
+    UNTIL_CLOSE = 3
+    TUNNEL = 4  # after 101: bytes of another protocol, both ways
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Reads answers strictly and hands them to its client; what comes unasked closes it."""
+
+    __slots__ = (
+        "_buffer",
+        "_core",
+        "_decoder",
+        "_left",
+        "_pool_idle_s",
+        "client",
+        "deadline_s",
+        "head",
+        "is_reused",
+        "phase",
+        "target",
+        "transport",
+    )
+
+    def __init__(self, core: Core, target: Target, pool_idle_s: float) -> None:
+        self._core = core
+        self.target = target
+        self._pool_idle_s = pool_idle_s
+        # for the connection
+        self.transport: asyncio.Transport | None = None
+        self.head = ResponseHead()
+        self.is_reused = False
+        self.deadline_s = inf
+        # for the exchange
+        self.client: ClientConnection | None = None
+        self.phase = Phase.HEAD
+        self._left = 0
+        self._buffer = b""
+        self._decoder: ChunkedDecoder | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._core.upstreams.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        client = self.client
+        if client is None:
+            # RFC 9112 9.2: unasked bytes on a resting connection would be taken for the next answer.
+            self.abort()
+            return
+        phase = self.phase
+        if phase is Phase.HEAD:
+            self._read_head(client, self._buffer + data if self._buffer else data)
+        elif phase is Phase.LENGTH:
+            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self._read_length(client, data)
+        elif phase is Phase.CHUNKED:
+            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self._read_chunks(client, data)
+        else:
+            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            client.relay(data) if phase is Phase.TUNNEL else client.relay_framed(data)
+
+    def _read_head(self, client: ClientConnection, data: bytes) -> None:
+        head = self.head
+        while True:
+            try:
+                head_bytes = head.parse(data, to_head_request=client.head.method == b"HEAD")
+            except ProtocolError as error:
+                self._fail(client, error.detail)
+                return
+            if head_bytes == 0:
+                self._buffer = data
+                return
+            status = head.status
+            rest = data[head_bytes:] if len(data) > head_bytes else b""
+            if status >= 200:
+                break
+            if status == 101:
+                self._switch(client, rest)
+                return
+            client.begin_interim(head)
+            data = rest
+            if not data:
+                self._buffer = b""
+                return
+        self._buffer = b""
+        framing = head.framing
+        if framing >= 0 and len(rest) >= framing:
+            # The whole answer is here: one write for all of it.
+            if len(rest) > framing:
+                head.keeps_alive = False
+                rest = rest[:framing]
+            client.begin_answer(head, rest)
+            self._end(client)
+            return
+        client.begin_answer(head, rest if framing >= 0 else b"")
+        self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+        if framing >= 0:
+            self.phase = Phase.LENGTH
+            self._left = framing - len(rest)
+        elif framing == CHUNKED:
+            self.phase = Phase.CHUNKED
+            self._decoder = ChunkedDecoder()
+            if rest:
+                self._read_chunks(client, rest)
+        elif framing == UNTIL_CLOSE:
+            self.phase = Phase.UNTIL_CLOSE
+            if rest:
+                client.relay_framed(rest)
+
+    def _read_length(self, client: ClientConnection, data: bytes) -> None:
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            client.relay(data)
+            return
+        if left < 0:
+            self.head.keeps_alive = False  # Bytes after an answer never reach the next one.
+            data = data[:left]
+        client.relay(data)
+        self._end(client)
+
+    def _read_chunks(self, client: ClientConnection, data: bytes) -> None:
+        decoder = self._decoder
+        assert decoder is not None
+        try:
+            content = decoder.decode(data)
+        except ProtocolError as error:
+            self._fail(client, error.detail)
+            return
+        if content:
+            client.relay_framed(content)
+        if decoder.is_done:
+            if decoder.rest:
+                self.head.keeps_alive = False
+            self._decoder = None
+            self._end(client)
+
+    def _switch(self, client: ClientConnection, rest: bytes) -> None:
+        # RFC 9110 7.8: a server MUST NOT switch to a protocol that was not asked for.
+        if not client.head.upgrade:
+            self._fail(client, "the upstream switched protocols unasked")
+            return
+        self.phase = Phase.TUNNEL
+        client.begin_tunnel(self.head, rest)
+
+    def _end(self, client: ClientConnection) -> None:
+        """The answer is complete: rest for the next exchange, or close."""
+        target = self.target
+        target.outstanding -= 1
+        self.client = None
+        self.phase = Phase.HEAD
+        if self.head.keeps_alive and client.is_content_sent and len(target.idle) < IDLE_CONNECTIONS_MAX:
+            self.is_reused = True
+            self.deadline_s = self._core.now_s + self._pool_idle_s
+            target.idle.append(self)
+        else:
+            self.abort()
+        client.end_answer(self.head.status)
+
+    def _fail(self, client: ClientConnection, detail: str) -> None:
+        self.client = None
+        self.target.outstanding -= 1
+        self.target.failed(self._core.now_s)
+        self.abort()
+        client.upstream_failed("bad_gateway", detail)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._core.upstreams.discard(self)
+        client = self.client
+        if client is None:
+            if self in self.target.idle:
+                self.target.idle.remove(self)
+            return
+        self.client = None
+        self.target.outstanding -= 1
+        if self.phase is Phase.UNTIL_CLOSE and exc is None:
+            client.end_answer(self.head.status)
+        elif self.phase is Phase.TUNNEL:
+            client.end_tunnel()
+        elif self.phase is Phase.HEAD:
+            # A resting connection may be closed under us at any time: not the target's failure.
+            if not self.is_reused:
+                self.target.failed(self._core.now_s)
+            client.upstream_lost(self)
+        else:
+            self.target.failed(self._core.now_s)
+            client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
+
+    def deadline_passed(self) -> None:
+        self.deadline_s = inf
+        client = self.client
+        if client is None or self.phase is Phase.TUNNEL:
+            self.abort()
+            return
+        self.client = None
+        self.target.outstanding -= 1
+        self.target.failed(self._core.now_s)
+        self.abort()
+        client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
+
+    def begin(self, client: ClientConnection) -> None:
+        """Takes an exchange; its bytes follow by `transport.write`."""
+        self.client = client
+        self.target.outstanding += 1
+
+    def leave(self) -> None:
+        """The client is gone: so is the use of this connection."""
+        if self.client is not None:
+            self.client = None
+            self.target.outstanding -= 1
+        self.abort()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        if self.client is not None:
+            self.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.client is not None:
+            self.client.resume_reading()

@@ -1,0 +1,1 @@
+"""From a snapshot to the service and route of a request."""

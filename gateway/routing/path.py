@@ -1,0 +1,51 @@
+"""The path that rules are matched on, which is also the one that the upstream is sent (RFC 3986 6.2.2).
+
+Normalisation: percent-encoded unreserved characters are decoded, hex digits are upper-cased, runs of slashes
+are merged and dot segments are resolved. A path that climbs above the root, or hides a slash, backslash or
+control in an escape, is refused: upstreams disagree on what those mean, so no rule on them would hold. Case
+counts.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.http.errors import ProtocolError
+
+# Nothing to do for a path of plain segments: the usual case, decided by one search.
+_UNUSUAL = re.compile(rb"[%\\#]|//|/\.")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_SLASHES = re.compile(rb"//+")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_HIDDEN = frozenset(b"/\\") | frozenset(range(0x20)) | {0x7F}
+
+
+def normal_path(path: bytes) -> bytes:
+    """The normal form of an absolute path. Raises ProtocolError (bad_request)."""
+    if not _UNUSUAL.search(path):
+        return path
+    if b"\\" in path or b"#" in path:
+        raise ProtocolError("bad_request", "a character in the path is not allowed")
+    path = _SLASHES.sub(b"/", _ESCAPE.sub(_decode, path))
+    segments: list[bytes] = []
+    parts = path[1:].split(b"/")
+    for part in parts:
+        if part == b"..":
+            if not segments:
+                raise ProtocolError("bad_request", "the path climbs above its root")
+            segments.pop()
+        elif part != b".":
+            segments.append(part)
+    if parts[-1] in (b".", b".."):
+        segments.append(b"")  # RFC 3986 5.2.4: a trailing dot segment leaves its slash.
+    return b"/" + b"/".join(segments)
+
+
+def _decode(match: re.Match[bytes]) -> bytes:
+    digits = match[1]
+    if digits is None:
+        raise ProtocolError("bad_request", "a percent sign in the path is not followed by two hex digits")
+    octet = int(digits, 16)
+    if octet in _HIDDEN:
+        raise ProtocolError("bad_request", "an escape in the path hides a slash or a control")
+    return bytes((octet,)) if octet in _UNRESERVED else b"%" + digits.upper()

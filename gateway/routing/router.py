@@ -1,0 +1,171 @@
+"""Host, then prefix, then route (DESIGN 1.2, 1.7 "Routing"). Built once for a snapshot, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+
+class Matchable(Protocol):
+    """What the router needs of a route. ``methods`` empty means all; ``path`` is below the service's path."""
+
+    @property
+    def methods(self) -> frozenset[bytes]: ...
+    @property
+    def path(self) -> bytes: ...
+
+
+S = TypeVar("S")
+R = TypeVar("R", bound=Matchable)
+
+
+class _Node(Generic[R]):
+    """One place in the tree of a service's route paths: a segment further at each step."""
+
+    __slots__ = ("literals", "parameter", "rest", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[bytes, _Node[R]] = {}
+        self.parameter: _Node[R] | None = None
+        self.rest: list[R] = []  # routes with a final `*` here
+        self.routes: list[R] = []  # routes that end here
+
+
+class RouteTree(Generic[R]):
+    """The routes of one service."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, routes: Iterable[R]) -> None:
+        self._root: _Node[R] = _Node()
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: R) -> None:
+        node = self._root
+        for segment in route.path.split(b"/")[1:]:
+            if segment == b"*":
+                node.rest.append(route)
+                return
+            if segment[:1] == b"{":
+                if node.parameter is None:
+                    node.parameter = _Node()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        node.routes.append(route)
+
+    def find(self, method: bytes, path: bytes) -> tuple[R | None, frozenset[bytes]]:
+        """The most literal route that fits and takes the method, else None and the methods that would do.
+
+        No methods: no route's path fits (404). HEAD goes where GET goes.
+        """
+        allowed: set[bytes] = set()
+        found = self._walk(self._root, path.split(b"/")[1:], 0, method, allowed)
+        return found, frozenset(allowed)
+
+    def _walk(
+        self, node: _Node[R], segments: list[bytes], at: int, method: bytes, allowed: set[bytes]
+    ) -> R | None:
+        if at == len(segments):
+            found = _taking(node.routes, method, allowed)
+            return found if found is not None else _taking(node.rest, method, allowed)
+        segment = segments[at]
+        literal = node.literals.get(segment)
+        if literal is not None:
+            found = self._walk(literal, segments, at + 1, method, allowed)
+            if found is not None:
+                return found
+        if node.parameter is not None and segment:
+            found = self._walk(node.parameter, segments, at + 1, method, allowed)
+            if found is not None:
+                return found
+        return _taking(node.rest, method, allowed)
+
+
+def _taking(routes: Sequence[R], method: bytes, allowed: set[bytes]) -> R | None:
+    anyway = None
+    for route in routes:
+        if method in route.methods or (method == b"HEAD" and b"GET" in route.methods):
+            return route
+        if not route.methods:
+            anyway = route
+        allowed.update(route.methods)
+    return anyway
+
+
+class _HostTable(Generic[S]):
+    """The services of one host, found by their first path segment, longest prefix first."""
+
+    __slots__ = ("_by_segment", "_root")
+
+    def __init__(self) -> None:
+        self._by_segment: dict[bytes, list[tuple[bytes, S]]] = {}
+        self._root: S | None = None
+
+    def add(self, prefix: bytes, service: S) -> None:
+        if prefix == b"/":
+            self._root = service
+            return
+        segment = prefix[1:].partition(b"/")[0]
+        services = self._by_segment.setdefault(segment, [])
+        services.append((prefix, service))
+        services.sort(key=lambda item: len(item[0]), reverse=True)
+
+    def find(self, path: bytes) -> S | None:
+        end = path.find(b"/", 1)
+        services = self._by_segment.get(path[1:end] if end > 0 else path[1:])
+        if services is not None:
+            for prefix, service in services:
+                if path == prefix or (path.startswith(prefix) and path[len(prefix)] == 0x2F):
+                    return service
+        return self._root
+
+
+class Router(Generic[S]):
+    """Finds the service: an exact host beats a wildcard, a host beats none, then the longest prefix wins."""
+
+    __slots__ = ("_any_host", "_exact", "_wildcards")
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, _HostTable[S]] = {}
+        self._wildcards: dict[bytes, _HostTable[S]] = {}  # b".example.com": for *.example.com
+        self._any_host: _HostTable[S] = _HostTable()
+
+    def add(self, hosts: Sequence[bytes], prefix: bytes, service: S) -> None:
+        """``hosts`` as configured; none is any host. ``prefix`` starts with a slash and ends with none."""
+        if not hosts:
+            self._any_host.add(prefix, service)
+        for host in hosts:
+            host = host.lower()
+            if host.startswith(b"*."):
+                self._wildcards.setdefault(host[1:], _HostTable()).add(prefix, service)
+            else:
+                self._exact.setdefault(host, _HostTable()).add(prefix, service)
+
+    def find(self, host: bytes, path: bytes) -> S | None:
+        """``host`` is the Host field's value, with or without a port; ``path`` in normal form."""
+        if self._exact or self._wildcards:
+            name = _without_port(host).lower().rstrip(b".")
+            table = self._exact.get(name)
+            if table is not None:
+                service = table.find(path)
+                if service is not None:
+                    return service
+            if self._wildcards:
+                # `*.example.com` covers one label or more; the longest suffix is the most exact.
+                at = name.find(b".", 1)
+                while at > 0:
+                    table = self._wildcards.get(name[at:])
+                    if table is not None:
+                        service = table.find(path)
+                        if service is not None:
+                            return service
+                    at = name.find(b".", at + 1)
+        return self._any_host.find(path)
+
+
+def _without_port(host: bytes) -> bytes:
+    if host[:1] == b"[":
+        return host.partition(b"]")[0] + b"]"
+    return host.partition(b":")[0]

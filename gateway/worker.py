@@ -1,0 +1,202 @@
+"""A data-plane worker: one process, one loop, the request path and nothing else.
+
+Started by the control process as ``python -m gateway.worker BOOT`` with its listening sockets and one end of a
+channel inherited. It outlives the control process: end of file on the channel changes nothing but news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvloop
+
+from gateway.limits.limit import Limit
+from gateway.limits.table import LimitTable
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
+from gateway.proxy.service import build_router
+from gateway.proxy.target import Target
+from metering.clock import VirtualClock
+from metering.meter import Meter
+
+LISTEN_BACKLOG: Final = 4096
+TURN_INTERVAL_S: Final = 1.0
+log = logging.getLogger("tollgate.worker")
+
+
+class Worker:
+    """Holds what lives as long as the process."""
+
+    def __init__(self, boot: dict[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._boot = boot
+        self._loop = loop
+        clock = VirtualClock.from_parameters(boot["clock"])
+        self._meter = Meter(Path(boot["data_dir"]) / "counters", boot["writer"], clock)
+        self._table = LimitTable.open(Path(boot["limits"]))
+        bounds = boot["client"]
+        self._core = Core(
+            loop,
+            self._meter,
+            ClientBounds(
+                head_timeout_s=bounds["head_timeout"],
+                body_timeout_s=bounds["body_timeout"],
+                idle_timeout_s=bounds["idle_timeout"],
+                head_bytes_max=bounds["head_max"],
+                fields_max=bounds["fields_max"],
+                target_bytes_max=bounds["target_max"],
+            ),
+            tuple(ipaddress.ip_network(cidr) for cidr in boot["trusted_proxies"]),
+        )
+        self._targets: dict[tuple[str, str, str], Target] = {}
+        self._limits: dict[tuple[str, int, int, int], Limit] = {}
+        self._servers: list[asyncio.Server] = []
+        self._channel: asyncio.StreamWriter | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until drained."""
+        self._apply(Path(self._boot["snapshot"]))
+        for listener in self._boot["listeners"]:
+            await self._listen(listener)
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the control process's to handle.
+        reader, self._channel = await asyncio.open_unix_connection(
+            sock=socket.socket(fileno=self._boot["channel_fd"])
+        )
+        self._tell({"at": "ready", "pid": os.getpid()})
+        async with asyncio.TaskGroup() as tasks:
+            jobs = [
+                tasks.create_task(self._hear(reader), name="channel"),
+                tasks.create_task(self._turn_hours(), name="hours"),
+                tasks.create_task(self._sweep(), name="sweep"),
+            ]
+            await self._stop.wait()
+            await self._drain()
+            for job in jobs:
+                job.cancel()
+        self._meter.close()
+
+    def _apply(self, path: Path) -> None:
+        """Swaps the snapshot between requests; exchanges under way end on the one they began with."""
+        snapshot = orjson.loads(path.read_bytes())
+        burst_ms = snapshot["burst_ms"]
+        limits: dict[tuple[str, int, int, int], Limit] = {}
+
+        def make_limit(level: str, name: str, document: dict[str, Any]) -> Limit:
+            key = (name, document["slot"], document["qps"], burst_ms)
+            limit = limits.get(key) or self._limits.get(key)
+            if limit is None:
+                limit = Limit(
+                    self._table,
+                    document["slot"],
+                    document["qps"],
+                    level,
+                    name,
+                    burst_ms=burst_ms,
+                    workers=self._boot["workers"],
+                )
+            limits[key] = limit
+            return limit
+
+        self._core.router, self._targets = build_router(snapshot, self._meter.row, make_limit, self._targets)
+        self._limits = limits
+        gc.collect()
+        gc.freeze()  # A snapshot is long-lived: the collector need not walk it again.
+        self._tell({"at": "applied", "version": snapshot["version"]})
+
+    async def _listen(self, listener: dict[str, Any]) -> None:
+        context = _tls_context(listener["tls"]) if listener["tls"] else None
+        network, scheme, core = listener["network"], "https" if context else "http", self._core
+        server = await self._loop.create_server(
+            lambda: ClientConnection(core, network, scheme),
+            sock=socket.socket(fileno=listener["fd"]),
+            ssl=context,
+            backlog=LISTEN_BACKLOG,
+        )
+        self._servers.append(server)
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            message = orjson.loads(line)
+            if message["do"] == "snapshot":
+                try:
+                    self._apply(Path(message["path"]))
+                except Exception:
+                    # The snapshot before goes on serving; the control process sees that none was applied.
+                    log.exception("snapshot %s was not applied", message["version"])
+            elif message["do"] == "targets":
+                down = {(service, url) for service, url in message["down"]}
+                for (service, url, _), target in self._targets.items():
+                    target.is_probed_down = (service, url) in down
+            elif message["do"] == "drain":
+                self._stop.set()
+        self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._channel is not None:
+            self._channel.write(orjson.dumps(message) + b"\n")
+
+    async def _turn_hours(self) -> None:
+        while True:
+            await asyncio.sleep(min(TURN_INTERVAL_S, max(0.001, self._meter.seconds_to_turn())))
+            self._meter.turn()
+
+    async def _sweep(self) -> None:
+        while True:
+            self._core.sweep()
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    async def _drain(self) -> None:
+        """Takes no new connection, lets exchanges end, and leaves by the drain time at the latest."""
+        core = self._core
+        core.is_draining = True
+        for server in self._servers:
+            server.close()
+        deadline_s = self._loop.time() + self._boot["drain_s"]
+        while core.clients and self._loop.time() < deadline_s:
+            for client in list(core.clients):
+                client.drain()
+            await asyncio.sleep(0.02)
+        for client in list(core.clients):
+            client.transport.abort()
+        for upstream in list(core.upstreams):
+            upstream.abort()
+        await asyncio.sleep(0)  # One turn of the loop: connection_lost meters what was cut.
+
+
+def _tls_context(tls: dict[str, Any]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls["certificate"], tls["key"])
+    versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    context.minimum_version = versions[tls.get("min_version") or "1.2"]
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    boot = orjson.loads(sys.argv[1])
+    # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.
+    gc.set_threshold(100_000, 50, 100)
+
+    async def run() -> None:
+        await Worker(boot, asyncio.get_running_loop()).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The chunked coding, whole, byte by byte and split at every boundary (RFC 9112 7.1)."""
+
+import pytest
+
+from gateway.http.chunked import LAST_CHUNK, ChunkedDecoder, chunk
+from gateway.http.errors import ProtocolError
+
+GOOD = [
+    pytest.param(b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="one chunk"),
+    pytest.param(b"0\r\n\r\n", b"", id="empty"),
+    pytest.param(b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc", id="two chunks"),
+    pytest.param(b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789", id="upper-case hex"),
+    pytest.param(b"1;x=y\r\na\r\n0;z\r\n\r\n", b"a", id="7.1.1 extensions"),
+    pytest.param(b"1\r\na\r\n0\r\nX: y\r\nZ: w\r\n\r\n", b"a", id="7.1.2 trailers"),
+    pytest.param(b"0001\r\na\r\n000\r\n\r\n", b"a", id="leading zeros"),
+]
+
+
+def decode(pieces: list[bytes]) -> tuple[bytes, ChunkedDecoder]:
+    decoder = ChunkedDecoder()
+    content = b""
+    for piece in pieces:
+        if decoder.is_done:
+            decoder.rest += piece
+        else:
+            content += decoder.decode(piece)
+    return content, decoder
+
+
+@pytest.mark.parametrize("data, content", GOOD)
+def test_content_is_the_same_however_it_is_split(data: bytes, content: bytes) -> None:
+    data += b"NEXT"
+    splits = [[data], [data[i : i + 1] for i in range(len(data))]]
+    splits += [[data[:i], data[i:]] for i in range(1, len(data))]
+    for pieces in splits:
+        found, decoder = decode(pieces)
+        assert (found, decoder.is_done, decoder.rest) == (content, True, b"NEXT"), pieces
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"g\r\n", id="not hex"),
+        pytest.param(b"-1\r\n", id="sign"),
+        pytest.param(b"0x5\r\n", id="0x"),
+        pytest.param(b" 5\r\n", id="leading space"),
+        pytest.param(b"5 \r\nhello\r\n", id="trailing space"),
+        pytest.param(b"\r\n", id="no size"),
+        pytest.param(b"5\nhello\n", id="bare LF"),
+        pytest.param(b"5\r\nhelloX\r\n", id="longer than its size"),
+        pytest.param(b"1" * 16 + b"\r\n", id="size overflows"),
+        pytest.param(b"5;" + b"x" * 300 + b"\r\n", id="extension too long"),
+        pytest.param(b"0\r\nbad trailer\r\n\r\n", id="trailer without colon"),
+        pytest.param(b"0\r\n" + b"A: b\r\n" * 2000 + b"\r\n", id="trailers too long"),
+    ],
+)
+def test_a_malformed_chunk_is_refused(data: bytes) -> None:
+    for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+        with pytest.raises(ProtocolError):
+            decode([*pieces, b"\r\n\r\n"])
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    content, decoder = decode([chunk(b"x" * 300) + chunk(b"y") + LAST_CHUNK])
+    assert content == b"x" * 300 + b"y"
+    assert decoder.is_done
