@@ -79,7 +79,8 @@ class RequestHead:
         self.is_http11 = self.keeps_alive = minor == b"1"
         self.content_length = 0
         self.fields = self.raw = fields
-        self.lowered = b"\n" + fields.lower()
+        start = match.start(4)
+        self.lowered = data[start - 1 : start + len(fields)].lower()  # from the \n of the line before
         if self.expects_continue or self.upgrade or self.forwarded_for or self.via or self.request_id:
             self.expects_continue = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
@@ -89,8 +90,11 @@ class RequestHead:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
         host = self._read_known_fields(fields)
         if target[0] == 0x2F:  # origin-form
-            self.path, mark, query = target.partition(b"?")
-            self.query = mark + query
+            mark = target.find(b"?")
+            if mark < 0:
+                self.path, self.query = target, b""
+            else:
+                self.path, self.query = target[:mark], target[mark:]
         else:
             host = self._read_other_form(target, host)
         if host is None:
@@ -106,8 +110,8 @@ class RequestHead:
         if target == b"*" and self.method == b"OPTIONS":
             self.path, self.query = b"*", b""
             return host
-        scheme, mark, rest = target.partition(b"://")
-        if not mark or scheme.lower() not in (b"http", b"https"):
+        scheme, colon, rest = target.partition(b"://")
+        if not colon or scheme.lower() not in (b"http", b"https"):
             raise ProtocolError("bad_request", "the request target is in no form this gateway takes")
         authority, slash, path = rest.partition(b"/")
         if b"?" in authority:
@@ -115,8 +119,8 @@ class RequestHead:
             slash, path = b"/", b"?" + path
         if not authority or not HOST.fullmatch(authority) or b"@" in authority:
             raise ProtocolError("bad_request", "the request target's authority is malformed")
-        self.path, mark, query = (slash + path if slash else b"/").partition(b"?")
-        self.query = mark + query
+        self.path, question, query = (slash + path if slash else b"/").partition(b"?")
+        self.query = question + query
         # RFC 9112 3.2.2: a proxy MUST ignore the received Host and replace it with the target's host.
         self.fields = re.sub(rb"(?i)(?:^|(?<=\n))host:[^\n]*\n", b"", self.fields)
         self.fields = b"Host: " + authority + b"\r\n" + self.fields

@@ -12,6 +12,9 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 RESPONSE_HEAD_BYTES_MAX: Final = 64 * 1024  # Twice a request's: cookies and policies make answers' heads long.
 
+STATUS_LINES_MAX: Final = 256
+# Status and reason as received, to what is made of them: answers repeat a few (0.3 us an answer).
+_STATUS_LINES: dict[bytes, tuple[int, bytes]] = {}
 _KNOWN_FIELD = re.compile(
     rb"\n(content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
     rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):"
@@ -41,10 +44,13 @@ class ResponseHead:
         minor, status_text, fields = match.groups()
         if match.end() > RESPONSE_HEAD_BYTES_MAX:
             raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
-        self.status = status = int(status_text[:3])
-        self.status_line = (
-            b"HTTP/1.1 " + (status_text if len(status_text) > 3 else status_text + b" ") + b"\r\n"
-        )
+        line = _STATUS_LINES.get(status_text)
+        if line is None:
+            line = int(status_text[:3]), b"HTTP/1.1 " + status_text.ljust(4) + b"\r\n"
+            if len(_STATUS_LINES) < STATUS_LINES_MAX:
+                _STATUS_LINES[status_text] = line
+        status, self.status_line = line
+        self.status = status
         self.keeps_alive = minor == b"1"
         self.upgrade = b""
         length: bytes | None = None
@@ -56,7 +62,7 @@ class ResponseHead:
         for field in _KNOWN_FIELD.finditer(lowered):
             name = field[1]
             end = lowered.index(b"\n", field.end())
-            value = lowered[field.end() : end - 1].strip(b" \t")
+            value = lowered[field.end() : end - 1].strip()
             if name == b"content-length":
                 if not CONTENT_LENGTH.fullmatch(value) or (length is not None and length != value):
                     raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed")
@@ -77,7 +83,7 @@ class ResponseHead:
             kept.append(fields[at:])
             fields = b"".join(kept)
         self.fields = fields
-        if connection is not None:
+        if connection is not None and (connection != b"keep-alive" or not self.keeps_alive):
             self._read_connection(connection)
         # RFC 9112 6.3, in its order.
         if to_head_request or status < 200 or status == 204 or status == 304:

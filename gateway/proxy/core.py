@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream import UpstreamConnection
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-SWEEP_INTERVAL_S: Final = (
-    0.25  # How exact deadlines are; a timer for each request would cost more than its head.
-)
+SWEEP_INTERVAL_S: Final = 0.25  # How exact deadlines are; a timer for each request would cost more than its head.
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,4 @@ def request_text(
 
 def response_text(head: ResponseHead, request_id: bytes, more: bytes, content: bytes) -> bytes:
     """The head for the client, and the content that has come with it. ``more`` are whole lines."""
-    return b"".join(
-        (head.status_line, head.fields, b"X-Request-Id: ", request_id, b"\r\n", more, b"\r\n", content)
-    )
+    return b"".join((head.status_line, head.fields, b"X-Request-Id: ", request_id, b"\r\n", more, b"\r\n", content))

@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
 from gateway.proxy.target import Target, TargetGroup
 from gateway.routing.router import Router, RouteTree
@@ -89,8 +90,8 @@ class Route:
         self.id = id
         self.methods = frozenset(method.encode() for method in methods)
         self.path = path.encode()
-        self.enforced = enforced
-        self.shadowed = shadowed
+        self.enforced = LimitSet(enforced)
+        self.shadowed = [LimitSet((limit,)) for limit in shadowed]
 
 
 class Service:
@@ -156,9 +157,7 @@ class Service:
         self.catch_all = route("-", [], "/*", None)
         self.routes: RouteTree[Route] | None = None
         if document["routes"]:
-            self.routes = RouteTree(
-                [route(r["id"], r["methods"], r["path"], r["limit"]) for r in document["routes"]]
-            )
+            self.routes = RouteTree([route(r["id"], r["methods"], r["path"], r["limit"]) for r in document["routes"]])
 
 
 def build_router(

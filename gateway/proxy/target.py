@@ -90,9 +90,7 @@ class TargetGroup:
             only = turns[0]
             return None if only.is_probed_down else only
         if self._by_least:
-            usable = [
-                t for t in self.targets if not t.is_probed_down and not t.is_out(now_s) and t is not avoid
-            ]
+            usable = [t for t in self.targets if not t.is_probed_down and not t.is_out(now_s) and t is not avoid]
             if usable:
                 return min(usable, key=lambda t: t.outstanding / t.weight)
         fallback = None

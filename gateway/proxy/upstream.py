@@ -27,6 +27,10 @@ class Phase(IntEnum):
     TUNNEL = 4  # after 101: bytes of another protocol, both ways
 
 
+# As globals: an enum's member costs a descriptor at each use.
+PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKED, PHASE_UNTIL_CLOSE, PHASE_TUNNEL = Phase
+
+
 class UpstreamConnection(asyncio.Protocol):
     """Reads answers strictly and hands them to its client; what comes unasked closes it."""
 
@@ -56,7 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline_s = inf
         # for the exchange
         self.client: ClientConnection | None = None
-        self.phase = Phase.HEAD
+        self.phase = PHASE_HEAD
         self._left = 0
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
@@ -72,17 +76,17 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
             return
         phase = self.phase
-        if phase is Phase.HEAD:
+        if phase is PHASE_HEAD:
             self._read_head(client, self._buffer + data if self._buffer else data)
-        elif phase is Phase.LENGTH:
+        elif phase is PHASE_LENGTH:
             self.deadline_s = self._core.now_s + client.service_idle_timeout_s
             self._read_length(client, data)
-        elif phase is Phase.CHUNKED:
+        elif phase is PHASE_CHUNKED:
             self.deadline_s = self._core.now_s + client.service_idle_timeout_s
             self._read_chunks(client, data)
         else:
             self.deadline_s = self._core.now_s + client.service_idle_timeout_s
-            client.relay(data) if phase is Phase.TUNNEL else client.relay_framed(data)
+            client.relay(data) if phase is PHASE_TUNNEL else client.relay_framed(data)
 
     def _read_head(self, client: ClientConnection, data: bytes) -> None:
         head = self.head
@@ -120,15 +124,15 @@ class UpstreamConnection(asyncio.Protocol):
         client.begin_answer(head, rest if framing >= 0 else b"")
         self.deadline_s = self._core.now_s + client.service_idle_timeout_s
         if framing >= 0:
-            self.phase = Phase.LENGTH
+            self.phase = PHASE_LENGTH
             self._left = framing - len(rest)
         elif framing == CHUNKED:
-            self.phase = Phase.CHUNKED
+            self.phase = PHASE_CHUNKED
             self._decoder = ChunkedDecoder()
             if rest:
                 self._read_chunks(client, rest)
         elif framing == UNTIL_CLOSE:
-            self.phase = Phase.UNTIL_CLOSE
+            self.phase = PHASE_UNTIL_CLOSE
             if rest:
                 client.relay_framed(rest)
 
@@ -165,7 +169,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not client.head.upgrade:
             self._fail(client, "the upstream switched protocols unasked")
             return
-        self.phase = Phase.TUNNEL
+        self.phase = PHASE_TUNNEL
         client.begin_tunnel(self.head, rest)
 
     def _end(self, client: ClientConnection) -> None:
@@ -173,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
         target = self.target
         target.outstanding -= 1
         self.client = None
-        self.phase = Phase.HEAD
+        self.phase = PHASE_HEAD
         if self.head.keeps_alive and client.is_content_sent and len(target.idle) < IDLE_CONNECTIONS_MAX:
             self.is_reused = True
             self.deadline_s = self._core.now_s + self._pool_idle_s
@@ -198,11 +202,11 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self.client = None
         self.target.outstanding -= 1
-        if self.phase is Phase.UNTIL_CLOSE and exc is None:
+        if self.phase is PHASE_UNTIL_CLOSE and exc is None:
             client.end_answer(self.head.status)
-        elif self.phase is Phase.TUNNEL:
+        elif self.phase is PHASE_TUNNEL:
             client.end_tunnel()
-        elif self.phase is Phase.HEAD:
+        elif self.phase is PHASE_HEAD:
             # A resting connection may be closed under us at any time: not the target's failure.
             if not self.is_reused:
                 self.target.failed(self._core.now_s)
@@ -214,7 +218,7 @@ class UpstreamConnection(asyncio.Protocol):
     def deadline_passed(self) -> None:
         self.deadline_s = inf
         client = self.client
-        if client is None or self.phase is Phase.TUNNEL:
+        if client is None or self.phase is PHASE_TUNNEL:
             self.abort()
             return
         self.client = None

@@ -15,6 +15,7 @@ class Matchable(Protocol):
     def path(self) -> bytes: ...
 
 
+_NO_METHODS: frozenset[bytes] = frozenset()
 S = TypeVar("S")
 R = TypeVar("R", bound=Matchable)
 
@@ -60,13 +61,17 @@ class RouteTree(Generic[R]):
 
         No methods: no route's path fits (404). HEAD goes where GET goes.
         """
-        allowed: set[bytes] = set()
+        root = self._root
+        if not root.literals and root.parameter is None and not root.routes:
+            # Only catch-alls: no walk.
+            allowed: set[bytes] = set()
+            found = _taking(root.rest, method, allowed)
+            return (found, _NO_METHODS) if found is not None else (None, frozenset(allowed))
+        allowed = set()
         found = self._walk(self._root, path.split(b"/")[1:], 0, method, allowed)
-        return found, frozenset(allowed)
+        return (found, _NO_METHODS) if found is not None else (None, frozenset(allowed))
 
-    def _walk(
-        self, node: _Node[R], segments: list[bytes], at: int, method: bytes, allowed: set[bytes]
-    ) -> R | None:
+    def _walk(self, node: _Node[R], segments: list[bytes], at: int, method: bytes, allowed: set[bytes]) -> R | None:
         if at == len(segments):
             found = _taking(node.routes, method, allowed)
             return found if found is not None else _taking(node.rest, method, allowed)

@@ -26,16 +26,10 @@ REFUSED = [
     pytest.param(with_fields(b"Host: a", line=b"GET  / HTTP/1.1"), "bad_request", id="9112-3 two spaces"),
     pytest.param(with_fields(b"Host: a", line=b"GET / HTTP/2.0"), "bad_request", id="9112-2.3 version"),
     pytest.param(with_fields(b"Host: a", line=b"GET / http/1.1"), "bad_request", id="9112-2.3 version's case"),
-    pytest.param(
-        with_fields(b"Host: a", line=b"GET /\x7f HTTP/1.1"), "bad_request", id="9112-3.2 control in target"
-    ),
-    pytest.param(
-        with_fields(b"Host: a", line=b"G@T / HTTP/1.1"), "bad_request", id="9110-9.1 method is a token"
-    ),
+    pytest.param(with_fields(b"Host: a", line=b"GET /\x7f HTTP/1.1"), "bad_request", id="9112-3.2 control in target"),
+    pytest.param(with_fields(b"Host: a", line=b"G@T / HTTP/1.1"), "bad_request", id="9110-9.1 method is a token"),
     pytest.param(with_fields(b"Host: a", line=b"GET items HTTP/1.1"), "bad_request", id="9112-3.2 no form"),
-    pytest.param(
-        with_fields(b"Host: a", line=b"CONNECT a:80 HTTP/1.1"), "bad_request", id="9112-3.2.3 authority-form"
-    ),
+    pytest.param(with_fields(b"Host: a", line=b"CONNECT a:80 HTTP/1.1"), "bad_request", id="9112-3.2.3 authority-form"),
     pytest.param(
         with_fields(b"Host: a", line=b"GET /" + b"x" * 64 + b" HTTP/1.1"),
         "uri_too_long",
@@ -61,9 +55,7 @@ REFUSED = [
     pytest.param(with_fields(b"Host: a", b"Content-Length: 1_0"), "bad_request", id="9110-8.6 underscore"),
     pytest.param(with_fields(b"Host: a", b"Content-Length: 0x10"), "bad_request", id="9110-8.6 hex"),
     pytest.param(with_fields(b"Host: a", b"Content-Length: "), "bad_request", id="9110-8.6 empty"),
-    pytest.param(
-        with_fields(b"Host: a", b"Content-Length: 1" + b"0" * 18), "bad_request", id="9110-8.6 overflow"
-    ),
+    pytest.param(with_fields(b"Host: a", b"Content-Length: 1" + b"0" * 18), "bad_request", id="9110-8.6 overflow"),
     pytest.param(
         with_fields(b"Host: a", b"Content-Length: 1", b"Content-Length: 2"),
         "bad_request",
@@ -84,15 +76,11 @@ REFUSED = [
         "bad_request",
         id="9112-6.1 chunked twice",
     ),
-    pytest.param(
-        with_fields(b"Host: a", b"Transfer-Encoding: chunked, gzip"), "bad_request", id="9112-6.3 not final"
-    ),
+    pytest.param(with_fields(b"Host: a", b"Transfer-Encoding: chunked, gzip"), "bad_request", id="9112-6.3 not final"),
     pytest.param(
         with_fields(b"Host: a", b"Transfer-Encoding: gzip, chunked"), "not_implemented", id="9112-6.1 unknown"
     ),
-    pytest.param(
-        with_fields(b"Host: a", b"Transfer-Encoding: xchunked"), "bad_request", id="9112-6.1 look-alike"
-    ),
+    pytest.param(with_fields(b"Host: a", b"Transfer-Encoding: xchunked"), "bad_request", id="9112-6.1 look-alike"),
     pytest.param(with_fields(b"Host: a", b"Transfer-Encoding: "), "bad_request", id="9112-6.1 empty coding"),
 ]
 
@@ -194,9 +182,7 @@ def test_nothing_of_one_request_is_left_in_the_next() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "value, taken", [(b"abc-1", b"abc-1"), (b"a b", b""), (b"x" * 129, b""), (b'a"b', b"")]
-)
+@pytest.mark.parametrize("value, taken", [(b"abc-1", b"abc-1"), (b"a b", b""), (b"x" * 129, b""), (b'a"b', b"")])
 def test_only_a_sane_request_id_is_taken_over(value: bytes, taken: bytes) -> None:
     assert parse(with_fields(b"Host: a", b"X-Request-Id: " + value)).request_id == taken
 

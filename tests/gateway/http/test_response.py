@@ -22,9 +22,7 @@ def parse(data: bytes, *, to_head_request: bool = False) -> ResponseHead:
         pytest.param(b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", id="5.2 obs-fold"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: x\r\n\r\n", id="splitting by bare CR"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: b\nSet-Cookie: x\r\n\r\n", id="splitting by bare LF"),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="6.3 two lengths"
-        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="6.3 two lengths"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", id="8.6 sign"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -43,9 +41,7 @@ def test_a_malformed_answer_is_refused(data: bytes) -> None:
     "data, to_head_request, framing",
     [
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", False, 5, id="length"),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", True, 0, id="9110-9.3.2 HEAD has no content"
-        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", True, 0, id="9110-9.3.2 HEAD has no content"),
         pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", False, 0, id="9110-15.4.5 304"),
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", False, 0, id="9110-15.3.5 204"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", False, CHUNKED, id="chunked"),

@@ -43,9 +43,7 @@ def router() -> Router[str]:
         (b"", b"/orders", "orders"),
     ],
 )
-def test_the_most_exact_host_then_the_longest_prefix_wins(
-    host: bytes, path: bytes, service: str | None
-) -> None:
+def test_the_most_exact_host_then_the_longest_prefix_wins(host: bytes, path: bytes, service: str | None) -> None:
     assert router().find(host, path) == service
 
 
@@ -77,9 +75,7 @@ TREE = RouteTree(
         (b"GET", b"/items/", None),
     ],
 )
-def test_the_most_literal_route_that_takes_the_method_wins(
-    method: bytes, path: bytes, found: bytes | None
-) -> None:
+def test_the_most_literal_route_that_takes_the_method_wins(method: bytes, path: bytes, found: bytes | None) -> None:
     route, allowed = TREE.find(method, path)
     assert (route.path if route else None) == found
     if found is None:

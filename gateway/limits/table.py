@@ -1,0 +1,80 @@
+"""The limits' shared state: one file of slots, mapped by every worker of a pool.
+
+A slot is one 64-bit word, the limit's theoretical arrival time (TAT) in nanoseconds of CLOCK_MONOTONIC, which all
+processes of a machine share. A slot has a cache line of its own, so that two limits do not slow each other.
+The lock is `fcntl.lockf`: the kernel releases it when its holder dies, at whatever instruction (0.7 us).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+MAGIC: Final = b"tollglim"
+VERSION: Final = 1
+HEADER_BYTES: Final = 4096
+SLOT_BYTES: Final = 64
+WORDS_PER_SLOT: Final = SLOT_BYTES // 8
+SLOTS: Final = 65_536
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class LimitTableError(Exception):
+    """A file that is no limit table. The message names it."""
+
+
+def _header() -> bytes:
+    """Magic, version, and the machine's boot: its monotonic clock starts anew with each."""
+    boot = _BOOT_ID.read_bytes().strip() if _BOOT_ID.exists() else b"-"
+    return MAGIC + VERSION.to_bytes(8, "little") + boot.ljust(64, b"\0")
+
+
+class LimitTable:
+    """One process's mapping of the file. ``words[slot * WORDS_PER_SLOT]`` is a slot's TAT."""
+
+    __slots__ = ("_file", "_map", "words")
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._map = mmap.mmap(file, HEADER_BYTES + SLOTS * SLOT_BYTES)
+        self.words = memoryview(self._map)[HEADER_BYTES:].cast("q")
+
+    @classmethod
+    def create(cls, path: Path) -> LimitTable:
+        """Opens the file, made anew unless it is one of ours from this boot: its state outlives processes."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        header = _header()
+        if os.pread(file, len(header), 0) != header:
+            os.ftruncate(file, 0)
+            os.ftruncate(file, HEADER_BYTES + SLOTS * SLOT_BYTES)
+            os.pwrite(file, header, 0)
+        return cls(file)
+
+    @classmethod
+    def open(cls, path: Path) -> LimitTable:
+        """A worker's view of a file that the control process has made. Raises LimitTableError."""
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        header = _header()
+        if os.pread(file, len(header), 0) != header:
+            os.close(file)
+            raise LimitTableError(f"{path}: not a limit table of this boot")
+        return cls(file)
+
+    def lock(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def unlock(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def reset(self, slot: int) -> None:
+        """A slot for a new limit: no debt."""
+        self.words[slot * WORDS_PER_SLOT] = 0
+
+    def close(self) -> None:
+        self.words.release()
+        self._map.close()
+        os.close(self._file)

@@ -1,0 +1,1 @@
+"""Traffic: origins to forward to, a client that counts, the demo and the benchmarks."""

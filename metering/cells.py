@@ -1,0 +1,82 @@
+"""What is counted: the 64-bit cells of one (instance, service) row, and the meters they become."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FRONT_CODES: Final = (
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "account_suspended",
+    "no_route",
+    "method_not_allowed",
+    "upgrade_required",
+    "request_timeout",
+    "body_too_large",
+    "uri_too_long",
+    "head_too_large",
+    "rate_limited",
+    "not_implemented",
+    "quota_exceeded",
+    "internal_error",
+)
+BACK_CODES: Final = ("backend_4xx", "backend_5xx", "bad_gateway", "no_healthy_target", "gateway_timeout")
+SIDES: Final = ("client", "backend")
+NETWORKS: Final = ("internet", "vpc")
+BASES: Final = ("application", "wire")
+# Upper bounds (`le`) of the duration histogram; one more bucket takes the rest.
+DURATION_BOUNDS_S: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+
+CELLS: Final = 96  # Row width; what is not used yet stays zero, so that a later version can count more.
+
+CALLS: Final = 0
+WEBSOCKET_CONNECTIONS: Final = 1
+INGRESS: Final = 2
+DURATION_SUM_US: Final = 3
+_EGRESS: Final = 4  # 8 cells: side, network, basis
+DURATION_BUCKETS: Final = 12  # 16 cells, not cumulative
+FRONTEND_ERRORS: Final = {code: 32 + index for index, code in enumerate(FRONT_CODES)}
+BACKEND_ERRORS: Final = {code: 56 + index for index, code in enumerate(BACK_CODES)}
+
+
+def egress_cell(side: str, network: str, basis: str) -> int:
+    """The cell of bytes sent to a side over a network, measured on a basis (B7-B9, X16)."""
+    return _EGRESS + SIDES.index(side) * 4 + NETWORKS.index(network) * 2 + BASES.index(basis)
+
+
+def _meters() -> dict[int, str]:
+    meters = {
+        CALLS: "calls",
+        WEBSOCKET_CONNECTIONS: "websocket_connections",
+        INGRESS: "ingress",
+        DURATION_SUM_US: "duration_sum_us",
+    }
+    for side in SIDES:
+        for network in NETWORKS:
+            for basis in BASES:
+                meters[egress_cell(side, network, basis)] = f"egress:{side}:{network}:{basis}"
+    for index in range(len(DURATION_BOUNDS_S) + 1):
+        meters[DURATION_BUCKETS + index] = f"duration_bucket:{index}"
+    meters |= {cell: f"frontend_error:{code}" for code, cell in FRONTEND_ERRORS.items()}
+    meters |= {cell: f"backend_error:{code}" for code, cell in BACKEND_ERRORS.items()}
+    return meters
+
+
+METERS: Final = _meters()

@@ -1,0 +1,257 @@
+"""A real worker process with a snapshot of the test's making, and a raw client to talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.limits.table import LimitTable
+from metering.cells import METERS
+from metering.counter_file import CounterFileReader, row_cells, row_key
+from tests.node import ROOT, free_port
+
+
+def service(id: str, port: int, **changes: Any) -> dict[str, Any]:
+    """A snapshot's service forwarding to a port of this machine."""
+    upstream = {
+        "network": "vpc",
+        "balance": "round_robin",
+        "preserve_host": True,
+        "on_5xx": False,
+        "retries": 1,
+        "pool_idle": 60.0,
+        "timeouts": {"connect": 1.0, "response": 5.0, "idle": 5.0},
+        "targets": [{"url": f"http://127.0.0.1:{port}", "weight": 1, "network": "vpc"}],
+    }
+    upstream.update(changes.pop("upstream", {}))
+    document = {
+        "id": id,
+        "instance": "one",
+        "hosts": [],
+        "path": f"/{id}",
+        "strip_path": True,
+        "protocol": "http",
+        "limit_mode": "enforce",
+        "wait_ms_max": 0,
+        "limit": None,
+        "auth": None,
+        "allow": [],
+        "deny": [],
+        "upstream": upstream,
+        "routes": [],
+    }
+    return document | changes
+
+
+def instance(**changes: Any) -> dict[str, Any]:
+    document = {
+        "account": "acme",
+        "type": "shared",
+        "region": "ap-guangzhou",
+        "serving": True,
+        "body_max": 1 << 20,
+        "egress_ip": None,
+        "limit": None,
+    }
+    return document | changes
+
+
+class WorkerProcess:
+    """The worker, its port, and the counters it leaves behind."""
+
+    def __init__(self, folder: Path, services: list[dict[str, Any]], instances: dict[str, Any], **client: Any) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._version = 0
+        self._limits = LimitTable.create(folder / "pool.lim")
+        self._listening = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._generation = 0
+        self._client = {
+            "head_timeout": 1.0,
+            "body_timeout": 1.0,
+            "idle_timeout": 5.0,
+            "head_max": 32 * 1024,
+            "fields_max": 128,
+            "target_max": 8 * 1024,
+        } | client
+        self.write_snapshot(services, instances)
+        self.start()
+
+    def write_snapshot(self, services: list[dict[str, Any]], instances: dict[str, Any]) -> None:
+        self._version += 1
+        self.snapshot = self.folder / f"snapshot-{self._version}.json"
+        document = {"version": self._version, "burst_ms": 100, "instances": instances, "services": services}
+        self.snapshot.write_text(json.dumps(document))
+
+    def start(self) -> None:
+        """A worker on the same listening socket: what a supervisor does after a death."""
+        self._generation += 1
+        self.channel, theirs = socket.socketpair()
+        boot = {
+            "pool": "shared",
+            "slot": 0,
+            "writer": f"node:boot:shared-0:{self._generation}",
+            "data_dir": str(self.folder),
+            "channel_fd": theirs.fileno(),
+            "listeners": [{"fd": self._listening.fileno(), "network": "internet", "tls": None}],
+            "snapshot": str(self.snapshot),
+            "limits": str(self.folder / "pool.lim"),
+            "workers": 1,
+            "clock": {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0},
+            "client": self._client,
+            "trusted_proxies": [],
+            "drain_s": 3.0,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gateway.worker", json.dumps(boot)],
+            pass_fds=[self._listening.fileno(), theirs.fileno()],
+            cwd=ROOT,
+        )
+        theirs.close()
+        self._news = self.channel.makefile("r")
+        assert json.loads(self._news.readline())["at"] == "ready"
+
+    def apply(self, services: list[dict[str, Any]], instances: dict[str, Any]) -> None:
+        """A new snapshot, applied."""
+        self.write_snapshot(services, instances)
+        self.channel.sendall(
+            json.dumps({"do": "snapshot", "path": str(self.snapshot), "version": self._version}).encode() + b"\n"
+        )
+        assert json.loads(self._news.readline()) == {"at": "applied", "version": self._version}
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self._close_channel()
+
+    def _close_channel(self) -> None:
+        self._news.close()
+        self.channel.close()
+
+    def drain(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._close_channel()
+        self._listening.close()
+        self._limits.close()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Meters by service, summed over the files of every worker there was; zeros left out."""
+        sums: dict[str, dict[str, int]] = {}
+        for path in (self.folder / "counters").iterdir():
+            reader = CounterFileReader(path)
+            for _, raw in reader.row_bytes():
+                into = sums.setdefault(row_key(raw).service, {})
+                for cell, value in enumerate(row_cells(raw)):
+                    if value:
+                        into[METERS[cell]] = into.get(METERS[cell], 0) + value
+            reader.close()
+        return sums
+
+    def resident_kib(self) -> int:
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0])
+
+
+@contextmanager
+def worker(
+    folder: Path, *services: dict[str, Any], one: dict[str, Any] | None = None, **client: Any
+) -> Iterator[WorkerProcess]:
+    running = WorkerProcess(folder, list(services), {"one": one or instance()}, **client)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+class Raw:
+    """A raw connection: bytes out, answers in."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.file = self.socket.makefile("rb")
+        self.bytes_read = 0
+
+    def send(self, data: bytes) -> Raw:
+        self.socket.sendall(data)
+        return self
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """Status and fields (names in lower case) of the next answer."""
+        line = self.file.readline()
+        self.bytes_read += len(line)
+        if not line:
+            return 0, {}
+        fields = {}
+        while (field := self.file.readline()) != b"\r\n":
+            assert field, "the answer's head was cut short"
+            self.bytes_read += len(field)
+            name, _, value = field.decode("latin-1").partition(":")
+            fields[name.lower()] = value.strip()
+        self.bytes_read += 2
+        return int(line.split()[1]), fields
+
+    def answer(self, *, to_head: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """The next answer, whole."""
+        status, fields = self.head()
+        content = b""
+        if to_head or status in (204, 304) or status == 0:
+            pass
+        elif fields.get("transfer-encoding") == "chunked":
+            while size := int(self._line(), 16):
+                content += self._exactly(size)
+                assert self._exactly(2) == b"\r\n"
+            assert self._exactly(2) == b"\r\n"
+        elif "content-length" in fields:
+            content = self._exactly(int(fields["content-length"]))
+        else:
+            content = self.rest()
+        return status, fields, content
+
+    def _line(self) -> bytes:
+        line = self.file.readline()
+        self.bytes_read += len(line)
+        return line
+
+    def _exactly(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.bytes_read += len(data)
+        assert len(data) == size, "the answer was cut short"
+        return data
+
+    def rest(self) -> bytes:
+        """Everything until the other side closes."""
+        data = self.file.read()
+        self.bytes_read += len(data)
+        return data
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
