@@ -1,0 +1,217 @@
+"""What has to hold between the values of a configuration. Each check yields faults; none stops another."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from config.catalog import Catalog
+from config.errors import Fault
+from config.prices import PriceBook
+from config.schema import InstanceSettings, Route, ServiceSettings, Settings
+
+DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the checks look at. ``*_ids`` hold every declared id, of items too that are faulty otherwise.
+
+    ``places``: where an item stands in the file, by identity, since faulty items are missing in ``settings``.
+    """
+
+    settings: Settings
+    catalog: Catalog
+    book: PriceBook
+    account_ids: frozenset[str]
+    instance_ids: frozenset[str]
+    has_entry: bool
+    places: dict[int, str] = field(default_factory=dict)
+
+    def place(self, item: object) -> str:
+        return self.places.get(id(item), "")
+
+    def instance(self, id: str) -> InstanceSettings | None:
+        return next((one for one in self.settings.instances if one.id == id), None)
+
+
+def check(scope: Scope) -> list[Fault]:
+    """Every fault between values."""
+    faults = list(_duplicates(scope))
+    for account in scope.settings.accounts:
+        if account.currency != scope.book.currency:
+            faults.append(
+                Fault(
+                    f"{scope.place(account)}.currency",
+                    f"the price book is in {scope.book.currency}; nothing is converted (B26)",
+                )
+            )
+    for instance in scope.settings.instances:
+        faults += _instance(scope, instance)
+    for service in scope.settings.services:
+        faults += check_service(scope, service, scope.place(service))
+    faults += _routing_clashes(scope)
+    faults += _service_counts(scope)
+    faults += _binds(scope)
+    faults += _certificates(scope)
+    return faults
+
+
+def _duplicates(scope: Scope) -> Iterator[Fault]:
+    for items in (scope.settings.accounts, scope.settings.instances, scope.settings.services):
+        seen: set[str] = set()
+        for item in items:
+            if item.id in seen:
+                yield Fault(f"{scope.place(item)}.id", f"{item.id} stands twice")
+            seen.add(item.id)
+
+
+def _instance(scope: Scope, instance: InstanceSettings) -> Iterator[Fault]:
+    at = scope.place(instance)
+    catalog = scope.catalog
+    if instance.account not in scope.account_ids:
+        yield Fault(f"{at}.account", f"there is no account {instance.account}")
+    region = catalog.regions.get(instance.region)
+    if region is None or instance.region not in scope.book.egress:
+        yield Fault(f"{at}.region", f"{instance.region!r} is no region of the catalog and the price book")
+    if instance.type == "shared":
+        for name in DEDICATED_ONLY:
+            if getattr(instance, name) is not None:
+                yield Fault(f"{at}.{name}", "is for dedicated instances only (L5)")
+        if not scope.has_entry:
+            yield Fault(f"{at}.type", "a shared instance needs a top-level entry to be reached by")
+        spec = catalog.shared
+    else:
+        if region is not None and not region.dedicated:
+            yield Fault(f"{at}.region", f"no dedicated instances in {instance.region} (L6)")
+        if not instance.entry:
+            yield Fault(f"{at}.entry", "a dedicated instance needs an entry of its own (L8)")
+        if instance.charge is None:
+            yield Fault(f"{at}.charge", "is missing: payg, or {prepaid_months: N}")
+        if instance.spec not in catalog.dedicated:
+            known = ", ".join(catalog.dedicated)
+            yield Fault(f"{at}.spec", f"{instance.spec!r} is not in the catalog ({known})")
+            return
+        if instance.spec not in scope.book.instances:
+            yield Fault(f"{at}.spec", f"the price book has no price for {instance.spec}")
+        spec = catalog.dedicated[instance.spec]
+        if instance.body_max is not None and instance.body_max > spec.body_max_ceiling:
+            yield Fault(f"{at}.body_max", f"more than {spec.body_max_ceiling} bytes, the most there is (L1)")
+    most = spec.qps.instance
+    if instance.qps is not None and most is not None and instance.qps > most:
+        yield Fault(f"{at}.qps", f"may only lower the {most} of its kind (L3)")
+
+
+def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[Fault]:
+    """One service against its instance. ``at``: its place, empty where it stands alone."""
+    dot = f"{at}." if at else ""
+    if service.instance not in scope.instance_ids:
+        yield Fault(f"{dot}instance", f"there is no instance {service.instance}")
+    instance = scope.instance(service.instance)
+    has_spec = instance is not None and (instance.type == "shared" or instance.spec in scope.catalog.dedicated)
+    if instance is not None and has_spec:
+        limits = scope.catalog.limits_of(instance)
+        most = min(limits.service, instance.qps or limits.service)
+        if service.qps is not None and service.qps > most:
+            yield Fault(f"{dot}qps", f"may only lower its instance's {most} (L3)")
+        outer = service.qps or most
+        for index, route in enumerate(service.routes):
+            if route.qps is not None and route.qps > min(outer, limits.route):
+                yield Fault(f"{dot}routes[{index}].qps", f"may only lower its service's {outer} (L3)")
+    if service.auth.type == "key" and not service.auth.keys:
+        yield Fault(f"{dot}auth.keys", "a service with keys needs at least one")
+    key_ids = [key.id for key in service.auth.keys]
+    for index, id in enumerate(key_ids):
+        if id in key_ids[:index]:
+            yield Fault(f"{dot}auth.keys[{index}].id", f"{id} stands twice")
+    yield from _routes(service.routes, dot)
+
+
+def _routes(routes: Sequence[Route], dot: str) -> Iterator[Fault]:
+    ids: set[str] = set()
+    taken: dict[tuple[str, str], str] = {}
+    for index, route in enumerate(routes):
+        at = f"{dot}routes[{index}]"
+        if route.id in ids:
+            yield Fault(f"{at}.id", f"{route.id} stands twice")
+        ids.add(route.id)
+        shape = "/".join("{}" if part.startswith("{") else part for part in route.path.split("/"))
+        for method in route.methods or ("*",):
+            if (method, shape) in taken:
+                yield Fault(f"{at}.path", f"the same method and path as route {taken[method, shape]}")
+                break
+            taken[method, shape] = route.id
+
+
+def routing_keys(service: ServiceSettings, pool: str) -> list[tuple[str, str, str]]:
+    """What has to be unique on an entry: pool, host, path (DESIGN 1.7)."""
+    return [(pool, host, service.path) for host in service.hosts or ("*",)]
+
+
+def pool_of(instance: InstanceSettings) -> str:
+    return "shared" if instance.type == "shared" else f"dedicated:{instance.id}"
+
+
+def _routing_clashes(scope: Scope) -> Iterator[Fault]:
+    taken: dict[tuple[str, str, str], str] = {}
+    for service in scope.settings.services:
+        instance = scope.instance(service.instance)
+        if instance is None:
+            continue
+        for key in routing_keys(service, pool_of(instance)):
+            if key in taken:
+                yield Fault(
+                    f"{scope.place(service)}.path",
+                    f"host {key[1]} and path {key[2]} are service {taken[key]}'s on the same entry",
+                )
+                break
+            taken[key] = service.id
+
+
+def _service_counts(scope: Scope) -> Iterator[Fault]:
+    counts: dict[str, int] = {}
+    for service in scope.settings.services:
+        instance = scope.instance(service.instance)
+        if instance is None or (instance.type == "dedicated" and instance.spec not in scope.catalog.dedicated):
+            continue
+        counts[instance.id] = counts.get(instance.id, 0) + 1
+        most = scope.catalog.services_max(instance)
+        if counts[instance.id] == most + 1:
+            yield Fault(f"{scope.place(service)}.instance", f"{instance.id} takes {most} services (L2)")
+
+
+def _entries(scope: Scope) -> Iterator[tuple[str, object]]:
+    for index, entry in enumerate(scope.settings.entry):
+        yield f"entry[{index}]", entry
+    for instance in scope.settings.instances:
+        for index, entry in enumerate(instance.entry or ()):
+            yield f"{scope.place(instance)}.entry[{index}]", entry
+
+
+def _binds(scope: Scope) -> Iterator[Fault]:
+    taken = {scope.settings.admin.bind: "admin"}
+    for at, entry in _entries(scope):
+        bind = entry.bind  # type: ignore[attr-defined]
+        if bind in taken:
+            yield Fault(f"{at}.bind", f"{bind} is taken by {taken[bind]}")
+        taken.setdefault(bind, at)
+
+
+def _certificates(scope: Scope) -> Iterator[Fault]:
+    for at, entry in _entries(scope):
+        tls = entry.tls  # type: ignore[attr-defined]
+        if tls is None:
+            continue
+        if at.startswith("entry["):
+            yield Fault(f"{at}.tls", "is for dedicated instances only (L5)")
+            continue
+        missing = [name for name in ("certificate", "key") if not getattr(tls, name).is_file()]
+        for name in missing:
+            yield Fault(f"{at}.tls.{name}", f"there is no file {getattr(tls, name)}")
+        if not missing:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password="")
+            except (ssl.SSLError, OSError) as error:
+                reason = getattr(error, "reason", None) or error
+                yield Fault(f"{at}.tls.certificate", f"certificate and key cannot be used: {reason}")

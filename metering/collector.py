@@ -1,0 +1,170 @@
+"""The control process's side of metering: counter files into counter rows and totals for metrics (RULES C.3).
+
+Files hold absolute values, one writer each, so everything here may be done twice. A file is read as bytes and
+compared row by row with what was last seen; what did not change costs a comparison.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from metering.cells import CELLS, METERS
+from metering.clock import HOUR_S, Clock, hour_of, hour_start
+from metering.counter_file import CounterFileError, CounterFileReader, RowKey, row_cells, row_key
+from metering.database import transaction
+from metering.tables import counter, dirty, seal
+
+SETTLE_ANYWAY_S: Final = HOUR_S + 20 * 60  # RULES C.3: stragglers become late usage.
+WRITE_BATCH_ROWS: Final = 500
+log = logging.getLogger("tollgate.collector")
+
+
+@dataclass
+class _File:
+    """A counter file being followed."""
+
+    reader: CounterFileReader
+    seen: dict[int, bytes] = field(default_factory=dict)  # row number -> raw bytes as last committed
+    keys: dict[int, RowKey] = field(default_factory=dict)
+
+
+class Collector:
+    """Follows data_dir/counters. Not thread-safe: one caller at a time."""
+
+    def __init__(self, directory: Path, engine: Engine, clock: Clock) -> None:
+        self._directory = directory
+        self._engine = engine
+        self._clock = clock
+        self._files: dict[Path, _File] = {}
+        self._broken: set[Path] = set()
+        self._gone: set[str] = set()
+        self._open_hours: dict[str, int] = {}  # writer -> oldest hour it may still add to
+        self.totals: dict[tuple[str, str], list[int]] = {}
+        self.broken_files = 0
+
+    def writer_gone(self, writer: str) -> None:
+        """This writer's process has ended: its files are complete as they are."""
+        self._gone.add(writer)
+
+    def collect(self) -> int:
+        """Brings the store up to the files; returns the number of counter rows that grew."""
+        self._follow_new_files()
+        changes: list[tuple[_File, int, bytes]] = []
+        finished: list[Path] = []
+        for path, file in self._files.items():
+            # Sealed is read before the rows: what comes after is then nothing.
+            is_finished = file.reader.is_sealed or file.reader.writer in self._gone
+            changes += [(file, number, raw) for number, raw in file.reader.row_bytes() if file.seen.get(number) != raw]
+            if is_finished:
+                finished.append(path)
+        grown = 0
+        if changes or finished:
+            with transaction(self._engine) as connection:
+                grown = self._write(connection, changes)
+                self._write_seals(connection, [self._files[path].reader for path in finished])
+            for file, number, raw in changes:
+                self._add_to_totals(file, number, raw)
+                file.seen[number] = raw
+        for path in finished:
+            self._archive(path)
+        self._open_hours = {}
+        for file in self._files.values():
+            writer, hour = file.reader.writer, file.reader.hour
+            self._open_hours[writer] = min(hour, self._open_hours.get(writer, hour))
+        return grown
+
+    def sealed_through(self, hour: int) -> bool:
+        """May ``hour`` be settled: no live writer can add to it, or it ended 20 minutes ago."""
+        if self._clock.now() >= hour_start(hour) + SETTLE_ANYWAY_S:
+            return True
+        return hour_of(self._clock.now()) > hour and all(open_hour > hour for open_hour in self._open_hours.values())
+
+    def _follow_new_files(self) -> None:
+        if not self._directory.is_dir():
+            return
+        for path in sorted(self._directory.glob("*.ctr")):
+            if path in self._files or path in self._broken:
+                continue
+            try:
+                self._files[path] = _File(CounterFileReader(path))
+            except CounterFileError as error:
+                # Perhaps it is being made at this instant; perhaps it is no file of ours. Looked at again next time.
+                log.debug("not read: %s", error)
+            except OSError as error:
+                self._broken.add(path)
+                self.broken_files += 1
+                log.warning("%s cannot be read: %s", path, error)
+
+    def _write(self, connection: Connection, changes: Iterable[tuple[_File, int, bytes]]) -> int:
+        rows: list[dict[str, Any]] = []
+        for file, number, raw in changes:
+            key = file.keys.setdefault(number, row_key(raw))
+            before = row_cells(file.seen[number]) if number in file.seen else [0] * CELLS
+            for cell, value in enumerate(row_cells(raw)):
+                if value != before[cell] and cell in METERS:
+                    rows.append(
+                        {
+                            "writer": file.reader.writer,
+                            "account": key.account,
+                            "instance": key.instance,
+                            "region": key.region,
+                            "service": key.service,
+                            "meter": METERS[cell],
+                            "hour": file.reader.hour,
+                            "value": value,
+                        }
+                    )
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        marked: set[tuple[str, int]] = set()
+        for at in range(0, len(rows), WRITE_BATCH_ROWS):
+            values = insert(counter).values(rows[at : at + WRITE_BATCH_ROWS])
+            statement = values.on_conflict_do_update(
+                index_elements=list(counter.primary_key.columns),
+                set_={"value": values.excluded.value},
+                where=values.excluded.value > counter.c.value,
+            ).returning(counter.c.account, counter.c.hour)
+            marked |= {(account, hour) for account, hour in connection.execute(statement) if account != "-"}
+        for account, hour in sorted(marked):
+            # DO UPDATE and not DO NOTHING: on PostgreSQL an existing mark has to be locked (RULES C.5).
+            mark = insert(dirty).values(account=account, hour=hour)
+            connection.execute(mark.on_conflict_do_update(index_elements=["account", "hour"], set_={"hour": hour}))
+        return len(rows)
+
+    def _write_seals(self, connection: Connection, readers: Iterable[CounterFileReader]) -> None:
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        for reader in readers:
+            statement = insert(seal).values(writer=reader.writer, through_hour=reader.hour)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["writer"],
+                    set_={"through_hour": statement.excluded.through_hour},
+                    where=statement.excluded.through_hour > seal.c.through_hour,
+                )
+            )
+
+    def _add_to_totals(self, file: _File, number: int, raw: bytes) -> None:
+        key = file.keys[number]
+        total = self.totals.setdefault((key.instance, key.service), [0] * CELLS)
+        before = row_cells(file.seen[number]) if number in file.seen else None
+        for cell, value in enumerate(row_cells(raw)):
+            total[cell] += value - (before[cell] if before else 0)
+
+    def _archive(self, path: Path) -> None:
+        """Out of the way, once its every value is committed."""
+        self._files.pop(path).reader.close()
+        archive = self._directory / "archive"
+        archive.mkdir(exist_ok=True)
+        path.rename(archive / path.name)
+
+
+def is_sealed(connection: Connection, writer: str, hour: int) -> bool:
+    """Whether the store knows that ``writer`` is past ``hour``."""
+    found = connection.execute(select(literal(1)).where(seal.c.writer == writer, seal.c.through_hour >= hour)).first()
+    return found is not None

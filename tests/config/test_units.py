@@ -1,0 +1,49 @@
+"""Sizes, durations and money: text to integers and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.money import format_e8, parse_e8
+from config.units import parse_duration, parse_size
+
+
+@pytest.mark.parametrize(
+    "text, size", [("1B", 1), ("1KiB", 1024), ("1KB", 1024), ("16MiB", 16 << 20), ("10 GiB", 10 << 30), ("0B", 0)]
+)
+def test_sizes_are_1024_based(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "1", 1, "1.5MiB", "-1B", "1TB", "MiB", "1kib"])
+def test_what_is_no_size_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="is no size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text, seconds", [("100ms", 0.1), ("1.5s", 1.5), ("2m", 120), ("1h", 3600), ("7d", 604800)])
+def test_durations_are_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "30", 30, "-1s", "1w", "s"])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=0, max_value=10**18 - 1))
+def test_money_survives_a_round_trip(amount_e8: int) -> None:
+    assert parse_e8(format_e8(amount_e8)) == amount_e8
+    assert parse_e8(format_e8(-amount_e8), signed=True) == -amount_e8
+
+
+@pytest.mark.parametrize("text", ["", "1.", ".5", "1e3", "0.123456789", "-1", "1,5", " 1", "١", "12345678901"])
+def test_what_is_no_money_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no amount"):
+        parse_e8(text)
+
+
+def test_a_float_is_no_money() -> None:
+    with pytest.raises(ValueError, match="quoted"):
+        parse_e8(0.1)  # type: ignore[arg-type]
