@@ -48,7 +48,7 @@ class Limit:
         self.name = name
         burst = max(1, qps * burst_ms // 1000)
         holders = 2 * workers
-        self.lease = max(1, min(LEASE_MAX, 1 + burst // (2 * holders)))
+        self.lease = max(1, min(LEASE_MAX, 1 + burst // (8 * holders)))  # leases cost at most 1/8 of the burst
         self.interval_ns = -(-1_000_000_000 // qps)  # rounded up: never faster than the limit
         self.tolerance_ns = (burst - holders * (self.lease - 1)) * self.interval_ns
         self.left = 0
