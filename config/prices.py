@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from config.catalog import Strict
 from config.documents import read_document, validated
 from config.money import format_e8, parse_e8
 
 FOLDER = Path(__file__).parent / "prices"
-Money = Annotated[int, BeforeValidator(parse_e8), PlainSerializer(format_e8, when_used="json")]
+_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$", "description": "a quoted decimal"}
+)
+Money = Annotated[int, BeforeValidator(parse_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
 Meter = Literal["out_client", "out_backend"]
 
 

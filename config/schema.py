@@ -12,7 +12,15 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from config.catalog import Size, Strict
 from config.prices import Money
@@ -89,12 +97,23 @@ def _timezone(value: str) -> str:
     return value
 
 
+_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\s*(B|[KMG]i?B)$", "description": "16MiB, 64KiB"})
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Duration = Annotated[
-    float, BeforeValidator(parse_duration), PlainSerializer(lambda seconds: f"{seconds:g}s", when_used="json")
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda seconds: f"{seconds:g}s", when_used="json"),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$", "description": "30s, 100ms, 2h"}
+    ),
 ]
-ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json")]
-BindAddress = Annotated[Bind, BeforeValidator(_bind), PlainSerializer(str, when_used="json")]
+ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json"), _SIZE_SCHEMA]
+BindAddress = Annotated[
+    Bind,
+    BeforeValidator(_bind),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$", "description": "address:port"}),
+]
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Network = Literal["internet", "vpc"]

@@ -71,9 +71,7 @@ class Worker:
             await self._listen(listener)
         self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the control process's to handle.
-        reader, self._channel = await asyncio.open_unix_connection(
-            sock=socket.socket(fileno=self._boot["channel_fd"])
-        )
+        reader, self._channel = await asyncio.open_unix_connection(sock=socket.socket(fileno=self._boot["channel_fd"]))
         self._tell({"at": "ready", "pid": os.getpid()})
         async with asyncio.TaskGroup() as tasks:
             jobs = [

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -117,6 +118,13 @@ def _until(ask: Callable[[], bool], what: str, seconds: float, tick: Callable[[]
             raise RuntimeError(f"not within {seconds:.0f} s: {what}")
         tick()
         time.sleep(0.1)
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the node running, to look at its console.")] = False,
+) -> None:
+    """Real traffic through a shared and a dedicated instance, past their limits, to a bill that adds up."""
+    raise typer.Exit(run(keep))
 
 
 def run(keep: bool = False) -> int:
@@ -237,7 +245,7 @@ def _traffic_and_bill(
         sent = sum(tally.sent for tally in tallies.values())
 
         def counted() -> bool:
-            return sum(row["calls"] + sum(row["frontend_errors"].values()) for row in _usage(admin)) >= sent
+            return bool(sum(row["calls"] + sum(row["frontend_errors"].values()) for row in _usage(admin)) >= sent)
 
         _until(counted, "every request shows in the usage", 10)
         last_hour = max(row["hour"] for row in _usage(admin))
@@ -286,20 +294,12 @@ def _print_traffic(console: Console, tallies: dict[str, Tally]) -> None:
 
 def _print_usage(console: Console, usage: list[dict[str, Any]]) -> None:
     table = Table(title="What the gateway metered (tollgate usage)")
-    for column in (
-        "hour",
-        "instance",
-        "service",
-        "calls",
-        "front-end errors",
-        "egress to client",
-        "egress to backend",
-    ):
-        table.add_column(column, justify="left" if column in ("hour", "instance", "service") else "right")
+    for column in ("hour", "service", "calls", "errors", "to client", "to backend"):
+        table.add_column(column, justify="left" if column in ("hour", "service") else "right", no_wrap=True)
     for row in usage:
         errors = sum(row["frontend_errors"].values())
         numbers = (row["calls"], errors, _egress(row, "client"), _egress(row, "backend"))
-        table.add_row(row["hour"], row["instance"], row["service"], *(f"{number:,}" for number in numbers))
+        table.add_row(row["hour"][5:16], row["service"], *(f"{number:,}" for number in numbers))
     console.print(table)
 
 
@@ -310,19 +310,13 @@ def _lines(bill: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _print_bill(console: Console, bill: dict[str, Any]) -> None:
     table = Table(title="The bill (tollgate bill), USD")
-    for column in ("hour", "instance", "meter", "cover", "quantity", "unit price", "per", "amount"):
-        table.add_column(column, justify="left" if column in ("hour", "instance", "meter", "cover") else "right")
+    for column in ("hour", "instance", "meter", "quantity", "price", "amount"):
+        table.add_column(column, justify="left" if column in ("hour", "instance", "meter") else "right", no_wrap=True)
+    per = {1: "s", 10_000: "10K", 1 << 30: "GB"}
     for line in _lines(bill):
-        table.add_row(
-            line["hour"],
-            line["instance"],
-            line["meter"],
-            line["cover"],
-            f"{line['quantity']:,}",
-            line["unit_price"],
-            f"{line['per']:,}",
-            line["amount"],
-        )
+        price = f"{line['unit_price']}/{per[line['per']]}"
+        when = line["hour"][11:16]
+        table.add_row(when, line["instance"], line["meter"], f"{line['quantity']:,}", price, line["amount"])
     console.print(table)
 
 

@@ -12,6 +12,8 @@ from metering.cells import BASES, NETWORKS, SIDES
 from metering.clock import hour_of, hour_start
 from metering.tables import counter
 
+_SHOWN = frozenset(("calls", "websocket_connections", "ingress", "egress", "frontend_error", "backend_error"))
+
 
 def usage_rows(
     engine: Engine,
@@ -45,6 +47,8 @@ def usage_rows(
     rows: dict[tuple[int, str, str, str], dict[str, Any]] = {}
     with engine.connect() as connection:
         for hour, of_account, of_instance, of_service, meter, value in connection.execute(query):
+            if meter.partition(":")[0] not in _SHOWN:
+                continue  # Histograms, and what billing writes beside (an instance's seconds).
             key = (hour, of_instance, of_service, of_account)
             row = rows.get(key)
             if row is None:
@@ -74,7 +78,7 @@ def _put(row: dict[str, Any], meter: str, value: int) -> None:
         row[f"{kind}s"][rest] = value
     elif kind == "egress":
         row["egress"][tuple(rest.split(":"))] = value
-    elif kind in ("calls", "websocket_connections", "ingress"):
+    else:
         row[kind] = value
 
 

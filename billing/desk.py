@@ -1,0 +1,271 @@
+"""What is done for an account at its own instant: opened, paid in, bought, given back.
+
+Each operation is one transaction, and is done once for each idempotency key. Instants are epoch seconds, a fraction
+is cut off (X29); money is e8. What the rules do not allow is raised as `Refused`, and then nothing was changed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from billing import orders, store, views
+from billing.accounts import Account, AccountState
+from billing.book import Book
+from billing.calendar import LocalCalendar
+from billing.errors import Refused
+from billing.idempotency import store_answer, stored_answer
+from billing.instances import Charge, Instance, InstanceState
+from billing.packs import Source
+from billing.views import Document
+from config.catalog import Catalog
+from config.prices import PriceBook
+from metering.database import transaction
+
+Act = Callable[[Connection, Book, int], Document]
+
+
+class Desk:
+    """The account-facing half of `Billing`."""
+
+    def __init__(self, engine: Engine, price_book: PriceBook, catalog: Catalog, calendar: LocalCalendar) -> None:
+        self.engine = engine
+        self.price_book = price_book
+        self.catalog = catalog
+        self.calendar = calendar
+
+    def open_account(
+        self,
+        id: str,
+        now: float,
+        *,
+        activated_at: int | None = None,
+        entity: str | None = None,
+        currency: str | None = None,
+        has_free_quota: bool = True,
+        alert_below_e8: int | None = None,
+    ) -> None:
+        """A new account, active, with nothing in it. Raises Refused("exists")."""
+        at = int(now)
+        since = at if activated_at is None else activated_at
+        account = Account(
+            id,
+            entity or id,
+            currency or self.price_book.currency,
+            since,
+            AccountState.ACTIVE,
+            since,
+            has_free_quota,
+            alert_below_e8,
+        )
+        with transaction(self.engine) as connection:
+            if store.account_exists(connection, id):
+                raise Refused("exists", f"there is an account {id}")
+            store.add_account(connection, account)
+
+    def set_alert(self, account: str, alert_below_e8: int | None, now: float) -> None:
+        """The account's own threshold (B53); None: no alerts."""
+        with (
+            transaction(self.engine) as connection,
+            store.open_book(connection, account, self.calendar, int(now)) as book,
+        ):
+            book.account.alert_e8 = alert_below_e8
+
+    def open_shared_instance(
+        self, account: str, id: str, region: str, now: float, *, is_declared: bool = False
+    ) -> None:
+        """A shared instance costs nothing to have (B1). One that was released runs again."""
+        at = int(now)
+        with (
+            transaction(self.engine) as connection,
+            store.open_book(connection, account, self.calendar, at) as book,
+        ):
+            self._require_new_instance(connection, book, id)
+            book.instances[id] = Instance(
+                id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
+            )
+
+    def top_up(
+        self, account: str, *, cash: int = 0, gift: int = 0, income: int = 0, now: float, idem: str | None = None
+    ) -> Document:
+        """Money in, e8. Accepted in every state (P13)."""
+        amounts_e8 = {"cash": cash, "income": income, "gift": gift}
+        if min(amounts_e8.values()) < 0:
+            raise ValueError("a top-up is not negative")
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            orders.top_up(book, amounts_e8)
+            return {"account": account, "at": views.instant_text(at), **views.money_document(amounts_e8)}
+
+        return self._act(account, now, act, "top_up", amounts_e8, idem)
+
+    def give_voucher(self, account: str, id: str, amount_e8: int, expires_at: int, now: float) -> Document:
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            if store.voucher_exists(connection, account, id):
+                raise Refused("exists", f"there is a voucher {id}")
+            orders.give_voucher(book, id, amount_e8, expires_at)
+            return {"account": account, "id": id}
+
+        return self._act(account, now, act, "voucher", [id, amount_e8, expires_at], None)
+
+    def buy_pack(
+        self,
+        account: str,
+        id: str,
+        *,
+        meter: str,
+        quantity: int,
+        months: int,
+        price: int,
+        source: str = "purchase",
+        now: float,
+        idem: str | None = None,
+    ) -> Document:
+        """`price` is e8 for the whole pack; `quantity` calls or bytes; `source` purchase or campaign."""
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            if store.pack_exists(connection, id):
+                raise Refused("exists", f"there is a pack {id}")
+            orders.require_buyer(book.account)
+            self._require_currency(book, is_sold=self.price_book.sells_packs)
+            pack = orders.buy_pack(book, id, meter, quantity, months, price, Source(source), at)
+            return {"account": account, **views.pack_document(pack, at)}
+
+        return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem)
+
+    def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
+        with transaction(self.engine) as connection:
+            account, _ = store.find_pack(connection, id)
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            pack = book.packs[0]
+            paid = store.orders_for(connection, account, id, ("pack",), since=0)
+            orders.refund_pack(book, pack, paid[0].payment if paid else orders.NOTHING_PAID, at)
+            return {"account": account, **views.pack_document(pack, at)}
+
+        return self._act(account, now, act, "refund_pack", [id], idem, pack_id=id)
+
+    def buy_instance(
+        self,
+        account: str,
+        id: str,
+        *,
+        spec: str,
+        region: str,
+        months: int | None = None,
+        price: int | None = None,
+        now: float,
+        idem: str | None = None,
+        is_declared: bool = False,
+    ) -> Document:
+        """A dedicated one: prepaid for `months`, else by the second; at `price` e8 a month or second, or the book's."""
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            self._require_new_instance(connection, book, id)
+            orders.require_buyer(book.account)
+            if not self.catalog.regions[region].dedicated:
+                raise Refused("region_unsupported", f"no dedicated instances in {region}")
+            offer = self.price_book.instances.get(spec)
+            self._require_currency(book, is_sold=offer is not None or price is not None)
+            price_e8 = price
+            if price_e8 is None:
+                assert offer is not None
+                price_e8 = offer.per_second if months is None else offer.per_month
+            orders.buy_instance(book, id, spec, region, price_e8, at, months=months, is_declared=is_declared)
+            return {"account": account, "id": id}
+
+        return self._act(account, now, act, "instance", [id, spec, region, months, price], idem)
+
+    def release_instance(self, id: str, *, now: float, idem: str | None = None) -> Document:
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            orders.release_instance(book, book.instances[id], at)
+            return {"account": book.account.id, "id": id}
+
+        return self._act(self._account_of(id), now, act, "release", [id], idem)
+
+    def refund_instance(self, id: str, *, now: float, idem: str | None = None) -> Document:
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            instance, entity = book.instances[id], book.account.entity
+            since = instance.started_at
+            paid = store.orders_for(connection, book.account.id, id, ("instance", "renew"), since)
+            is_used = store.five_day_used(connection, entity)
+            if orders.refund_instance(book, instance, paid, at, five_day_used=is_used):
+                store.use_five_day(connection, entity, id, at)
+            return {"account": book.account.id, "id": id}
+
+        return self._act(self._account_of(id), now, act, "refund", [id], idem)
+
+    def renew_instance(self, id: str, *, months: int, now: float, idem: str | None = None) -> Document:
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            orders.renew_instance(book, book.instances[id], months, at)
+            return {"account": book.account.id, "id": id}
+
+        return self._act(self._account_of(id), now, act, "renew", [id, months], idem)
+
+    def require_service(self, instance: str) -> None:
+        """Raises Refused where an instance cannot serve: suspended, destroyed, not_active, not_found."""
+        with transaction(self.engine) as connection:
+            account, account_state, state = store.states_of(connection, instance)
+        if account_state is AccountState.DESTROYED:
+            raise Refused("destroyed", f"account {account} is destroyed")
+        if account_state is AccountState.SUSPENDED:
+            raise Refused("suspended", f"account {account} is suspended")
+        if state is not InstanceState.ACTIVE:
+            raise Refused("not_active", f"{instance} is {state}")
+
+    def account_of_pack(self, id: str) -> str | None:
+        with transaction(self.engine) as connection:
+            try:
+                return store.find_pack(connection, id)[0]
+            except Refused:
+                return None
+
+    def note_event(self, account: str, now: float) -> None:
+        """Something happened that is no act of the desk (usage, a refusal): look at the balance (P12)."""
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            return {}
+
+        self._act(account, now, act, "note", [], None)
+
+    def _act(
+        self,
+        account: str,
+        now: float,
+        act: Act,
+        operation: str,
+        arguments: Any,
+        idem: str | None,
+        *,
+        pack_id: str | None = None,
+    ) -> Document:
+        """One transaction: the act, then a look at the balance; the stored answer when the key is known."""
+        at = int(now)
+        asked = [account, arguments]
+        with transaction(self.engine) as connection:
+            if idem is not None:
+                answer: Document | None = stored_answer(connection, idem, operation, asked)
+                if answer is not None:
+                    return answer
+            with store.open_book(connection, account, self.calendar, at, pack_id=pack_id) as book:
+                book.note_event(at)
+                document = act(connection, book, at)
+                book.examine(at)
+            if idem is not None:
+                store_answer(connection, idem, operation, asked, document, at)
+        return document
+
+    def _account_of(self, instance: str) -> str:
+        with transaction(self.engine) as connection:
+            return store.account_of_instance(connection, instance)
+
+    def _require_new_instance(self, connection: Connection, book: Book, id: str) -> None:
+        """An id is free, or was released by the same account, which may take it up again."""
+        known = book.instances.get(id)
+        if known.state is not InstanceState.RELEASED if known else store.instance_exists(connection, id):
+            raise Refused("exists", f"there is an instance {id}")
+
+    def _require_currency(self, book: Book, *, is_sold: bool) -> None:
+        """Sold in the price book's currency, if at all; nothing is ever converted (B39, X9)."""
+        if not is_sold or book.account.currency != self.price_book.currency:
+            raise Refused("currency_unsupported", f"not sold in {book.account.currency}")

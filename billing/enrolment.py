@@ -1,0 +1,121 @@
+"""Accounts and instances as the configuration file wants them (DESIGN 1.2): the file names the desired state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from billing import tables
+from billing.errors import Refused
+from billing.views import Document
+from config.schema import Account, InstanceSettings, Settings
+from metering.database import transaction
+
+if TYPE_CHECKING:
+    from billing.desk import Desk
+
+
+class Enrolment:
+    """Carries the wishes of one file out; keeps those that could not be paid yet."""
+
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        self._desk = desk
+        self._settings = settings
+        self._waiting: list[InstanceSettings] = []
+
+    def carry_out(self, now: int) -> list[Document]:
+        """Open what is new, release what left the file, update what may change. Returns the refusals."""
+        known = self._known_accounts()
+        for account in self._settings.accounts:
+            if account.id not in known:
+                self._open(account, now)
+            self._desk.set_alert(account.id, account.alert_below, now)
+            self._credit_opening(account, now)
+        self._release_absent(now)
+        self._waiting = list(self._settings.instances)
+        return self.try_again(now)
+
+    def try_again(self, now: int) -> list[Document]:
+        """Buy what is declared, does not run, and can be paid by now. Returns the refusals."""
+        if not self._waiting:
+            return []
+        active = self._declared(active=True)
+        refused, waiting = [], []
+        for instance in self._waiting:
+            if instance.id in active:
+                continue
+            try:
+                self._start(instance, now)
+            except Refused as refusal:
+                refused.append({"instance": instance.id, "reason": refusal.code})
+                waiting.append(instance)
+        self._waiting = waiting
+        return refused
+
+    def _open(self, account: Account, now: int) -> None:
+        self._desk.open_account(
+            account.id,
+            now,
+            activated_at=int(account.activated_at.timestamp()),
+            entity=account.entity,
+            currency=account.currency,
+            has_free_quota=account.free_quota,
+            alert_below_e8=account.alert_below,
+        )
+
+    def _credit_opening(self, account: Account, now: int) -> None:
+        """Once, by its key (DESIGN 1.2); a changed amount in the file does not pay a second time."""
+        opening = account.opening
+        if not (opening.cash or opening.gift or opening.income):
+            return
+        try:
+            self._desk.top_up(
+                account.id,
+                cash=opening.cash,
+                gift=opening.gift,
+                income=opening.income,
+                now=now,
+                idem=f"opening:{account.id}",
+            )
+        except Refused as refusal:
+            if refusal.code != "idempotency_mismatch":
+                raise
+
+    def _release_absent(self, now: int) -> None:
+        """What left the file is released; prepaid ones run on until they expire (P8)."""
+        wanted = {instance.id for instance in self._settings.instances}
+        for id in sorted(self._declared(active=True) - wanted):
+            try:
+                self._desk.release_instance(id, now=now)
+            except Refused as refusal:
+                if refusal.code not in ("wrong_charge", "destroyed"):
+                    raise
+
+    def _start(self, instance: InstanceSettings, now: int) -> None:
+        if instance.type == "shared":
+            self._desk.open_shared_instance(instance.account, instance.id, instance.region, now, is_declared=True)
+            return
+        assert instance.spec is not None
+        months = getattr(instance.charge, "prepaid_months", None)
+        self._desk.buy_instance(
+            instance.account,
+            instance.id,
+            spec=instance.spec,
+            region=instance.region,
+            months=months,
+            now=now,
+            is_declared=True,
+        )
+
+    def _known_accounts(self) -> set[str]:
+        with transaction(self._desk.engine) as connection:
+            return set(connection.execute(select(tables.account.c.id)).scalars())
+
+    def _declared(self, *, active: bool) -> set[str]:
+        columns = tables.instance.c
+        query = select(columns.id).where(columns.is_declared == 1)
+        if active:
+            query = query.where(columns.state == "active")
+        with transaction(self._desk.engine) as connection:
+            return set(connection.execute(query).scalars())

@@ -1,0 +1,236 @@
+"""The facade: what the gateway's control process, the command line and the simulation ask of billing.
+
+Sans clock: every operation is told `now`, epoch seconds. Documents are JSON-able and have the shapes of DESIGN 1.4.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sqlalchemy import Engine, select
+
+from billing import ledger, reconcile, store, tables, views
+from billing.accounts import SERVED
+from billing.calendar import LocalCalendar, hour_start, next_full_hour
+from billing.charging import skus_by_type
+from billing.desk import Desk
+from billing.enrolment import Enrolment
+from billing.instances import InstanceState
+from billing.price_rows import add_price, enter_basis, enter_prices, read_basis, read_prices
+from billing.prices import CALLS, EGRESS
+from billing.rating import Tier
+from billing.settlement import (
+    accounts_to_settle,
+    last_ready_hour,
+    next_settlement_at,
+    oldest_unsettled_hour,
+    read_settled_hour,
+    settle_account,
+    write_settled_hour,
+)
+from billing.terms import Terms
+from billing.views import Document
+from config.catalog import Catalog
+from config.prices import PriceBook
+from config.schema import Settings
+from metering.database import transaction
+
+DEFAULT_TIMEZONE: Final = "Asia/Shanghai"
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReport:
+    """What one tick did. `amounts_e8` by account; `through_hour` is the last hour that is settled."""
+
+    through_hour: int
+    settlements: int
+    amounts_e8: Mapping[str, int]
+
+
+class Billing(Desk):
+    """One store's billing. Not for two threads at once; two processes are kept apart by the store."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        price_book: PriceBook,
+        catalog: Catalog,
+        timezone: str = DEFAULT_TIMEZONE,
+        egress_basis: str = "application",
+        clock: Clock | None = None,
+        *,
+        is_migrated: bool = False,
+    ) -> None:
+        """Brings the store's schema up to date, unless told that it is. `clock` only dates what views show."""
+        if not is_migrated:
+            # Alembic is slow to import, and a store in memory has no past to migrate from.
+            from billing.migrations import migrate
+
+            migrate(engine)
+        super().__init__(engine, price_book, catalog, LocalCalendar(timezone))
+        self._egress_basis = egress_basis
+        self._clock = clock
+        self._last_now = 0
+        self._terms: Terms | None = None
+        self._is_book_entered = False
+        self._enrolment: Enrolment | None = None
+
+    def settle(self, now: float, ready: Callable[[int], bool]) -> SettleReport:
+        """Settle the hours that ended and are ready (RULES C.4), then pass the deadlines that are due (P9).
+
+        Idempotent: done again, it finds nothing to bill. Each account is a transaction of its own.
+        """
+        at = self._note(now)
+        through = last_ready_hour(at, ready)
+        terms = self._current_terms(at)
+        with transaction(self.engine) as connection:
+            settled_before = read_settled_hour(connection)
+            accounts = accounts_to_settle(connection, through)
+        count = 0
+        amounts_e8: dict[str, int] = {}
+        for account in accounts:
+            has_more = True
+            while has_more:
+                with transaction(self.engine) as connection:
+                    settlements, has_more = settle_account(
+                        connection, account, through, settled_before, terms, self.calendar, at
+                    )
+                count += len(settlements)
+                amounts_e8[account] = amounts_e8.get(account, 0) + sum(s.amount_e8 for s in settlements)
+        with transaction(self.engine) as connection:
+            if through > settled_before:
+                write_settled_hour(connection, through)
+            due = store.accounts_due(connection, at)
+        self._pass_deadlines(due, at)
+        if self._enrolment is not None:
+            self._enrolment.try_again(at)
+        return SettleReport(through, count, amounts_e8)
+
+    def next_instant(self) -> int | None:
+        """The next instant at which anything can happen by itself: a deadline, a grant, an alert, or the end
+        of an hour in which something is metered. For whoever would rather jump there than wait."""
+        with transaction(self.engine) as connection:
+            candidates = [store.next_due_at(connection), next_settlement_at(connection)]
+        return min((instant for instant in candidates if instant is not None), default=None)
+
+    def _pass_deadlines(self, accounts: Sequence[str], at: int) -> None:
+        for account in accounts:
+            with (
+                transaction(self.engine) as connection,
+                store.open_book(connection, account, self.calendar, at) as book,
+            ):
+                book.pass_deadlines(at)
+
+    def change_price(self, sku: str, region: str | None, tiers: Sequence[Tier], now: float) -> None:
+        """A new version, from the next full hour on (P10). `region` None for calls."""
+        assert (sku == CALLS and region is None) or (sku == EGRESS and region in self.catalog.regions)
+        at = self._note(now)
+        self._current_terms(at)
+        with transaction(self.engine) as connection:
+            add_price(connection, sku, region, tiers, next_full_hour(at))
+        self._terms = None
+
+    def sync(self, settings: Settings, now: float) -> Document:
+        """Bring accounts and instances in line with the file (DESIGN 1.2). Done again, it changes nothing.
+
+        Returns {"refused": [{"instance", "reason"}]}: a purchase that cannot be paid is tried again at each tick.
+        """
+        at = self._note(now)
+        self._current_terms(at)
+        self._enrolment = Enrolment(self, settings)
+        return {"refused": self._enrolment.carry_out(at)}
+
+    # What is shown
+
+    def entitlements(self) -> dict[str, bool]:
+        """Which instances may serve: the account is not suspended, the instance is active (B49, X23)."""
+        with transaction(self.engine) as connection:
+            query = select(tables.instance.c.id, tables.instance.c.state, tables.account.c.state).join(tables.account)
+            return {
+                id: state == InstanceState.ACTIVE and account_state in SERVED
+                for id, state, account_state in connection.execute(query)
+            }
+
+    def accounts(self, now: float | None = None) -> list[Document]:
+        """Every account as `account` shows it, with its `id`; without the bills."""
+        with transaction(self.engine) as connection:
+            return [
+                {"id": id, **views.account_document(connection, id, self._shown_at(now), with_bills=False)}
+                for id in views.account_ids(connection)
+            ]
+
+    def account(self, account: str, now: float | None = None) -> Document:
+        """The account document of DESIGN 1.4, with all its bills. Raises Refused("not_found")."""
+        return self.bill(account, None, now)
+
+    def bill(self, account: str, month: str | None = None, now: float | None = None) -> Document:
+        """The account document with the bills of one month, or of all."""
+        with transaction(self.engine) as connection:
+            return views.account_document(connection, account, self._shown_at(now), month)
+
+    def bill_lines(self, account: str, month: str) -> list[Document]:
+        with transaction(self.engine) as connection:
+            return views.line_documents(connection, account, month)
+
+    def settlements(self, account: str | None = None, month: str | None = None) -> list[Document]:
+        with transaction(self.engine) as connection:
+            return views.settlement_documents(connection, account, month)
+
+    def packs(self, account: str, now: float | None = None) -> list[Document]:
+        with transaction(self.engine) as connection:
+            return views.pack_documents(connection, account, self._shown_at(now))
+
+    def orders(self, account: str) -> list[Document]:
+        with transaction(self.engine) as connection:
+            return views.order_documents(connection, account)
+
+    def instances(self, account: str) -> list[Document]:
+        with transaction(self.engine) as connection:
+            return views.instance_documents(connection, account)
+
+    def balances(self) -> list[tuple[str, str, int]]:
+        """(account, currency, total e8) of every account; the total includes what is held (B47)."""
+        with transaction(self.engine) as connection:
+            return ledger.totals(connection)
+
+    def lag_s(self, now: float) -> float:
+        """For how long the oldest hour with usage that is not billed has been over; 0 when there is none (B3)."""
+        with transaction(self.engine) as connection:
+            hour = oldest_unsettled_hour(connection, int(now))
+        return 0.0 if hour is None else max(0.0, now - hour_start(hour + 1))
+
+    def reconcile(self) -> list[str]:
+        """What in the store contradicts itself (C.7); nothing, as it should be."""
+        with transaction(self.engine) as connection:
+            return list(reconcile.findings(connection))
+
+    def _note(self, now: float) -> int:
+        self._last_now = int(now)
+        return self._last_now
+
+    def _shown_at(self, now: float | None) -> int:
+        """Packs expire as time goes by: by the caller's time, the clock's, or the last that was heard of."""
+        if now is not None:
+            return int(now)
+        return int(self._clock.now()) if self._clock else self._last_now
+
+    def _current_terms(self, at: int) -> Terms:
+        """The book's prices are entered once in a process's life; later changes come by `change_price`."""
+        if self._terms is None:
+            with transaction(self.engine) as connection:
+                if not self._is_book_entered:
+                    enter_prices(connection, self.price_book, at)
+                    enter_basis(connection, self._egress_basis, at)
+                terms = Terms(
+                    read_prices(connection),
+                    read_basis(connection),
+                    skus_by_type(self.price_book.egress_meters.model_dump()),
+                    frozenset(id for id, region in self.catalog.regions.items() if not region.packs),
+                )
+            # Only what is committed is remembered.
+            self._terms, self._is_book_entered = terms, True
+        return self._terms

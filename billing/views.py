@@ -1,0 +1,225 @@
+"""What people are shown: the documents of DESIGN 1.4, read from the store.
+
+Money is text with 8 decimals, times are UTC with `Z`, months are local.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, select
+
+from billing import rows, tables
+from billing.calendar import hour_start
+from billing.errors import Refused
+from billing.ledger import read_wallet
+from billing.packs import Pack, state_of
+from config.money import format_e8
+
+Document = dict[str, Any]
+
+
+def instant_text(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def hour_text(hour: int) -> str:
+    return instant_text(hour_start(hour))
+
+
+def unit_price_text(price_e8: int) -> str:
+    """As few decimals as it takes: 0.0089."""
+    return format_e8(price_e8).rstrip("0").rstrip(".")
+
+
+def account_ids(connection: Connection) -> list[str]:
+    return list(connection.execute(select(tables.account.c.id).order_by(tables.account.c.id)).scalars())
+
+
+def account_document(
+    connection: Connection, account: str, now: int, month: str | None = None, *, with_bills: bool = True
+) -> Document:
+    """Everything of one account; bills of all months, of one, or none. Raises Refused("not_found")."""
+    found = connection.execute(select(tables.account).where(tables.account.c.id == account)).mappings().first()
+    if found is None:
+        raise Refused("not_found", f"no account {account}")
+    document = {
+        "state": found["state"],
+        "currency": found["currency"],
+        "wallet": wallet_document(connection, account),
+        "transitions": [
+            {"at": instant_text(row["at"]), "from": row["before"], "to": row["after"]}
+            for row in _of(connection, account, select(tables.transition).order_by(tables.transition.c.id))
+        ],
+        "notifications": [
+            {"at": instant_text(row["at"]), "kind": row["kind"]}
+            for row in _of(connection, account, select(tables.outbox).order_by(tables.outbox.c.id))
+        ],
+        "packs": pack_documents(connection, account, now),
+        "orders": order_documents(connection, account),
+        "vouchers": [
+            {
+                "id": row["id"],
+                "total": format_e8(row["total_e8"]),
+                "left": format_e8(row["left_e8"]),
+                "expires_at": instant_text(row["expires_at"]),
+            }
+            for row in _of(connection, account, select(tables.voucher).order_by(tables.voucher.c.key))
+        ],
+        "instances": instance_documents(connection, account),
+    }
+    if with_bills:
+        document["bills"] = bill_documents(connection, account, month)
+    return document
+
+
+def money_document(amounts_e8: Mapping[str, int]) -> Document:
+    return {bucket: format_e8(amount_e8) for bucket, amount_e8 in amounts_e8.items()}
+
+
+def wallet_document(connection: Connection, account: str) -> Document:
+    """Cash, income and gift are net of what is held (P6)."""
+    wallet = read_wallet(connection, account)
+    free = {bucket: format_e8(wallet.free[bucket]) for bucket in ("cash", "gift", "income")}
+    return {**free, "held": format_e8(wallet.held_e8)}
+
+
+def pack_documents(connection: Connection, account: str, now: int) -> list[Document]:
+    found = _of(connection, account, select(tables.pack).order_by(tables.pack.c.from_hour, tables.pack.c.key))
+    return [pack_document(pack, now) for pack in map(rows.pack_from, found)]
+
+
+def pack_document(pack: Pack, now: int) -> Document:
+    return {
+        "id": pack.id,
+        "meter": pack.meter,
+        "source": pack.source.value,
+        "total": pack.total,
+        "used": pack.used,
+        "valid_from": hour_text(pack.from_hour),
+        "valid_to": hour_text(pack.to_hour),
+        "state": state_of(pack, now).value,
+    }
+
+
+def order_documents(connection: Connection, account: str) -> list[Document]:
+    return [
+        {
+            "at": instant_text(order.at),
+            "kind": order.kind,
+            "ref": order.ref,
+            "list": format_e8(order.list_e8),
+            "voucher": format_e8(order.payment.voucher_e8),
+            "gift": format_e8(order.payment.gift_e8),
+            "income": format_e8(order.payment.income_e8),
+            "cash": format_e8(order.payment.cash_e8),
+        }
+        for order in map(rows.order_from, _of(connection, account, select(tables.orders).order_by(tables.orders.c.id)))
+    ]
+
+
+def instance_documents(connection: Connection, account: str) -> list[Document]:
+    query = select(tables.instance).order_by(tables.instance.c.started_at, tables.instance.c.id)
+    return [
+        {
+            "id": row["id"],
+            "type": row["type"],
+            "region": row["region"],
+            "spec": row["spec"],
+            "charge": row["charge"],
+            "state": row["state"],
+            "started_at": instant_text(row["started_at"]),
+            "ended_at": None if row["ended_at"] is None else instant_text(row["ended_at"]),
+            "expires_at": None if row["expires_at"] is None else instant_text(row["expires_at"]),
+        }
+        for row in _of(connection, account, query)
+    ]
+
+
+def bill_documents(connection: Connection, account: str, month: str | None = None) -> Document:
+    """By the month of usage (X27): `{month: {"total", "lines"}}`."""
+    totals_e8: dict[str, int] = {}
+    lines: dict[str, list[Document]] = {}
+    for row in _bill_rows(connection, account, month):
+        of_month = row["bill_month"]
+        totals_e8[of_month] = totals_e8.get(of_month, 0) + row["amount_e8"]
+        lines.setdefault(of_month, []).append(_line_document(row))
+    return {of_month: {"total": format_e8(totals_e8[of_month]), "lines": lines[of_month]} for of_month in sorted(lines)}
+
+
+def line_documents(connection: Connection, account: str, month: str) -> list[Document]:
+    """The lines of one bill, each with the id by which it can be explained."""
+    return [{"id": row["id"], **_line_document(row)} for row in _bill_rows(connection, account, month)]
+
+
+def settlement_documents(connection: Connection, account: str | None, month: str | None) -> list[Document]:
+    settlement = tables.settlement.c
+    query = select(tables.settlement).order_by(settlement.account, settlement.hour, settlement.rev)
+    if account is not None:
+        query = query.where(settlement.account == account)
+    if month is not None:
+        query = query.where(settlement.bill_month == month)
+    return [
+        {
+            "account": row["account"],
+            "hour": hour_text(row["hour"]),
+            "rev": row["rev"],
+            "at": instant_text(row["at"]),
+            "bill_month": row["bill_month"],
+            "corrects_month": row["corrects_month"],
+            "late": bool(row["is_late"]),
+            "amount": format_e8(row["amount_e8"]),
+            "voucher": format_e8(row["voucher_e8"]),
+            "gift": format_e8(row["gift_e8"]),
+            "income": format_e8(row["income_e8"]),
+            "cash": format_e8(row["cash_e8"]),
+        }
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def _of(connection: Connection, account: str, query: Select[Any]) -> Iterable[RowMapping]:
+    table = query.get_final_froms()[0]
+    return connection.execute(query.where(table.c.account == account)).mappings()
+
+
+def _bill_rows(connection: Connection, account: str, month: str | None) -> Iterable[RowMapping]:
+    line, settlement = tables.line.c, tables.settlement.c
+    query = (
+        select(
+            tables.line,
+            settlement.bill_month,
+            settlement.corrects_month,
+            settlement.is_late,
+            tables.pack.c.id.label("pack_id"),
+        )
+        .join(
+            tables.settlement,
+            (settlement.account == line.account) & (settlement.hour == line.hour) & (settlement.rev == line.rev),
+        )
+        .outerjoin(tables.pack, tables.pack.c.key == line.pack)
+        .where(line.account == account)
+        .order_by(line.hour, line.rev, line.id)
+    )
+    if month is not None:
+        query = query.where(settlement.bill_month == month)
+    return connection.execute(query).mappings()
+
+
+def _line_document(row: RowMapping) -> Document:
+    return {
+        "hour": hour_text(row["hour"]),
+        "instance": row["instance"],
+        "region": row["region"],
+        "meter": row["meter"],
+        "cover": row["cover"],
+        "tier": row["tier"],
+        "quantity": row["quantity"],
+        "unit_price": unit_price_text(row["unit_price_e8"]),
+        "per": row["per"],
+        "list": format_e8(row["list_e8"]),
+        "amount": format_e8(row["amount_e8"]),
+        "pack": row["pack_id"],
+        "late": bool(row["is_late"]),
+        "corrects_month": row["corrects_month"],
+    }

@@ -1,0 +1,29 @@
+"""What other machines watch: alive, ready, metrics. Without a token (DESIGN 1.6)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from gateway.admin.problem import problem
+from gateway.admin.resources import NODE, answer
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """The control process turns its loop."""
+    return answer({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Traffic may be sent here."""
+    if request.app[NODE].is_ready():
+        return answer({"status": "ready"})
+    return problem(503, "not_ready", "workers are starting, or the node is draining", {"Retry-After": "1"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[NODE].exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def add_health(app: web.Application) -> None:
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

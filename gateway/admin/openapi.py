@@ -1,0 +1,206 @@
+"""/openapi.json: the OpenAPI 3.1 document of what this node answers. A test holds it against the routes."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from gateway.admin import schemas
+from gateway.admin.resources import answer
+
+_FILTERS: Final = {
+    "account": "items of this account",
+    "instance": "items of this instance",
+    "service": "items of this service",
+    "month": "a local month, 2026-01",
+    "from": "from the hour of this time on, ISO 8601",
+    "to": "up to this time, exclusive, ISO 8601",
+}
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class Operation(NamedTuple):
+    """One operation: ``answer`` and ``content`` name schemas; ``refusals`` are statuses beside 401."""
+
+    method: str
+    path: str
+    summary: str
+    status: int = 200
+    answer: str | None = None
+    is_list: bool = False
+    filters: tuple[str, ...] = ()
+    content: str | None = None
+    is_money: bool = False
+    refusals: tuple[int, ...] = ()
+    is_open: bool = False
+
+
+OPERATIONS: Final = (
+    Operation("get", "/healthz", "The control process is alive", answer="Status", is_open=True),
+    Operation("get", "/readyz", "Traffic may be sent here", answer="Status", refusals=(503,), is_open=True),
+    Operation("get", "/metrics", "Metrics in Prometheus' text format", is_open=True),
+    Operation("get", "/openapi.json", "This document"),
+    Operation("get", "/v1/node", "The node: version, clock, worker pools", answer="Node"),
+    Operation("get", "/v1/accounts", "Accounts", answer="Account", is_list=True, filters=("account",)),
+    Operation("get", "/v1/accounts/{id}", "One account", answer="Account", refusals=(404,)),
+    Operation(
+        "post", "/v1/accounts/{id}/top-ups", "Put money in", 201, "TopUpDone", False, (), "TopUp", True, (404, 409, 422)
+    ),
+    Operation("get", "/v1/instances", "Instances", answer="Instance", is_list=True, filters=("account", "instance")),
+    Operation(
+        "get", "/v1/services", "Services", answer="Service", is_list=True, filters=("account", "instance", "service")
+    ),
+    Operation("post", "/v1/services", "Add a service", 201, "Service", content="Service", refusals=(409, 422)),
+    Operation("get", "/v1/services/{id}", "One service", answer="Service", refusals=(404,)),
+    Operation(
+        "put", "/v1/services/{id}", "Change a service", answer="Service", content="Service", refusals=(404, 409, 422)
+    ),
+    Operation("delete", "/v1/services/{id}", "Remove a service", 204, refusals=(404, 409)),
+    Operation("get", "/v1/packs", "Resource packs", answer="Pack", is_list=True, filters=("account",)),
+    Operation("post", "/v1/packs", "Buy a pack", 201, "Pack", False, (), "PackPurchase", True, (402, 404, 409, 422)),
+    Operation("post", "/v1/packs/{id}/refund", "Give a pack back", 201, "Refund", False, (), None, True, (404, 409)),
+    Operation("get", "/v1/orders", "Orders and refunds", answer="Order", is_list=True, filters=("account", "month")),
+    Operation("get", "/v1/usage", "Metered usage by hour", answer="Usage", is_list=True, filters=tuple(_FILTERS)),
+    Operation(
+        "get",
+        "/v1/traffic",
+        "Traffic since the control process started, up to a second ago",
+        answer="Traffic",
+        is_list=True,
+        filters=("instance", "service"),
+    ),
+    Operation(
+        "get",
+        "/v1/bills",
+        "With `account`: its bills; else those of every account, by id",
+        answer="Bills",
+        filters=("account", "month"),
+        refusals=(404,),
+    ),
+    Operation(
+        "get",
+        "/v1/bills/{month}/lines",
+        "A month's bill lines",
+        answer="BillLine",
+        is_list=True,
+        filters=("account", "instance"),
+        refusals=(404,),
+    ),
+    Operation(
+        "get",
+        "/v1/settlements",
+        "Settled hours",
+        answer="Settlement",
+        is_list=True,
+        filters=("account", "month", "from", "to"),
+    ),
+)
+
+
+def document() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tollgate admin API",
+            "version": version("tollgate"),
+            "description": "Money is a decimal string with 8 decimals; times are UTC, months are local.",
+        },
+        "security": [{"bearer": []}, {"session": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "tollgate_session"},
+            },
+            "schemas": schemas.SCHEMAS,
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": _id(operation),
+        "parameters": _parameters(operation),
+        "responses": {str(operation.status): _response(operation)},
+    }
+    if operation.content is not None:
+        described["requestBody"] = {"required": True, "content": _json(_reference(operation.content))}
+    statuses = operation.refusals if operation.is_open else (401, *operation.refusals)
+    for status in statuses:
+        described["responses"][str(status)] = {
+            "description": "A problem (RFC 9457)",
+            "content": {"application/problem+json": {"schema": _reference("Problem")}},
+        }
+    if operation.is_open:
+        described["security"] = []
+    return described
+
+
+def _id(operation: Operation) -> str:
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", operation.path) if word and word != "v1"]
+    return "_".join([operation.method, *words])
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(operation.path)
+    ]
+    for name in operation.filters:
+        parameters.append({"name": name, "in": "query", "description": _FILTERS[name], "schema": {"type": "string"}})
+    if operation.is_money:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same key again moves no more money and gives the first answer",
+                "schema": {"type": "string", "maxLength": 200},
+            }
+        )
+    return parameters
+
+
+def _response(operation: Operation) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": operation.summary}
+    if operation.path == "/metrics":
+        response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif operation.answer is not None and operation.is_list:
+        response["content"] = _json(
+            {
+                "type": "object",
+                "required": ["items", "next"],
+                "properties": {
+                    "items": {"type": "array", "items": _reference(operation.answer)},
+                    "next": {"type": ["string", "null"]},
+                },
+            }
+        )
+    elif operation.answer is not None:
+        response["content"] = _json(_reference(operation.answer))
+    elif operation.status == 200:
+        response["content"] = _json({"type": "object"})
+    return response
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def add_openapi(app: web.Application) -> None:
+    described = document()
+
+    async def openapi(request: web.Request) -> web.Response:
+        return answer(described)
+
+    app.add_routes([web.get("/openapi.json", openapi)])

@@ -1,0 +1,123 @@
+"""The /v1 resources. Each handler names what it asks of the office; the office knows the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from gateway.admin.body import idempotency_key, json_object
+from gateway.admin.node import Node
+from gateway.control.filter import Filter, parse_month
+from gateway.control.office import Office
+
+NODE: Final = web.AppKey("node", Node)
+
+Items = list[dict[str, Any]]
+
+
+def answer(document: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
+
+
+def _listing(question: Callable[[Office, Filter], Items]) -> Callable[[web.Request], Any]:
+    """A handler for a list: {"items": […], "next": null}, with the filters of DESIGN 1.7."""
+
+    async def handle(request: web.Request) -> web.Response:
+        filter = Filter.parse(request.query)
+        items = await request.app[NODE].ask(lambda office: question(office, filter))
+        return answer({"items": items, "next": None})
+
+    return handle
+
+
+async def get_account(request: web.Request) -> web.Response:
+    account = request.match_info["id"]
+    return answer(await request.app[NODE].ask(lambda office: office.account(account)))
+
+
+async def post_top_up(request: web.Request) -> web.Response:
+    account, document, key = request.match_info["id"], await json_object(request), idempotency_key(request)
+    return answer(await request.app[NODE].act(lambda office: office.top_up(account, document, key)), 201)
+
+
+async def post_pack(request: web.Request) -> web.Response:
+    document, key = await json_object(request), idempotency_key(request)
+    return answer(await request.app[NODE].act(lambda office: office.buy_pack(document, key)), 201)
+
+
+async def post_pack_refund(request: web.Request) -> web.Response:
+    pack, key = request.match_info["id"], idempotency_key(request)
+    return answer(await request.app[NODE].act(lambda office: office.refund_pack(pack, key)), 201)
+
+
+async def get_bills(request: web.Request) -> web.Response:
+    filter = Filter.parse(request.query)
+    return answer(await request.app[NODE].ask(lambda office: office.bills(filter)))
+
+
+async def get_bill_lines(request: web.Request) -> web.Response:
+    month = request.match_info["month"]
+    try:
+        parse_month(month)
+    except ValueError:
+        raise web.HTTPNotFound(text=f"{month} is not a month like 2026-01") from None
+    filter = Filter.parse(request.query)
+    items = await request.app[NODE].ask(lambda office: office.bill_lines(month, filter))
+    return answer({"items": items, "next": None})
+
+
+async def get_service(request: web.Request) -> web.Response:
+    service = request.match_info["id"]
+    return answer(await request.app[NODE].ask(lambda office: office.service(service)))
+
+
+async def post_service(request: web.Request) -> web.Response:
+    document = await json_object(request)
+    created = await request.app[NODE].act(lambda office: office.add_service(document))
+    response = answer(created, 201)
+    response.headers["Location"] = f"/v1/services/{created['id']}"
+    return response
+
+
+async def put_service(request: web.Request) -> web.Response:
+    service, document = request.match_info["id"], await json_object(request)
+    return answer(await request.app[NODE].act(lambda office: office.change_service(service, document)))
+
+
+async def delete_service(request: web.Request) -> web.Response:
+    service = request.match_info["id"]
+    await request.app[NODE].act(lambda office: office.remove_service(service))
+    return web.Response(status=204)
+
+
+async def get_node(request: web.Request) -> web.Response:
+    return answer(request.app[NODE].describe())
+
+
+def add_resources(app: web.Application) -> None:
+    app.add_routes(
+        [
+            web.get("/v1/node", get_node),
+            web.get("/v1/accounts", _listing(lambda office, filter: office.accounts(filter))),
+            web.get("/v1/accounts/{id}", get_account),
+            web.post("/v1/accounts/{id}/top-ups", post_top_up),
+            web.get("/v1/instances", _listing(lambda office, filter: office.instances(filter))),
+            web.get("/v1/services", _listing(lambda office, filter: office.services(filter))),
+            web.post("/v1/services", post_service),
+            web.get("/v1/services/{id}", get_service),
+            web.put("/v1/services/{id}", put_service),
+            web.delete("/v1/services/{id}", delete_service),
+            web.get("/v1/packs", _listing(lambda office, filter: office.packs(filter))),
+            web.post("/v1/packs", post_pack),
+            web.post("/v1/packs/{id}/refund", post_pack_refund),
+            web.get("/v1/orders", _listing(lambda office, filter: office.orders(filter))),
+            web.get("/v1/usage", _listing(lambda office, filter: office.usage(filter))),
+            web.get("/v1/traffic", _listing(lambda office, filter: office.traffic(filter))),
+            web.get("/v1/bills", get_bills),
+            web.get("/v1/bills/{month}/lines", get_bill_lines),
+            web.get("/v1/settlements", _listing(lambda office, filter: office.settlements(filter))),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""The command line (DESIGN 1.3). See README.md."""

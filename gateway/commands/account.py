@@ -1,0 +1,78 @@
+"""`tollgate account show` and `tollgate top-up`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from gateway.commands.options import Account, Admin, Config, Json, Key, desk
+from gateway.commands.output import Column, print_json, print_table
+from gateway.control.errors import Refusal
+from gateway.control.filter import Filter
+
+accounts = typer.Typer(no_args_is_help=True, help="Accounts: state and balances.")
+
+
+def _amount(bucket: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda one: one["wallet"][bucket]
+
+
+_COLUMNS = (
+    Column("account", lambda one: one["id"]),
+    Column("state", lambda one: one["state"]),
+    Column("balance", lambda one: one["balance"], True),
+    *(Column(bucket, _amount(bucket), True) for bucket in ("cash", "income", "gift", "held")),
+    Column("currency", lambda one: one.get("currency")),
+)
+
+
+@accounts.command("show")
+def show(
+    context: typer.Context,
+    account: str | None = typer.Argument(None, help="Id; all when left out."),
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """State and balances of an account, or of all."""
+    with desk(context, admin, config) as asked:
+        found = asked.accounts(Filter()) if account is None else [asked.account(account)]
+    if json:
+        print_json(found if account is None else found[0])
+    else:
+        print_table(_COLUMNS, found)
+
+
+def top_up(
+    context: typer.Context,
+    amount: str | None = typer.Argument(None, metavar="[AMOUNT]", help='Cash, e.g. "10.00".'),
+    account: Account = None,
+    cash: str | None = typer.Option(None, metavar="AMOUNT", help="Cash."),
+    gift: str | None = typer.Option(None, metavar="AMOUNT", help="A gift: used first, no refund."),
+    income: str | None = typer.Option(None, metavar="AMOUNT", help="Income transferred in."),
+    key: Key = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Put money into an account (the only one, when there is one)."""
+    if amount is not None and cash is not None:
+        raise typer.BadParameter("give the cash once")
+    parts = {"cash": amount or cash, "gift": gift, "income": income}
+    document = {bucket: text for bucket, text in parts.items() if text is not None}
+    if not document:
+        raise typer.BadParameter("an amount is needed")
+    with desk(context, admin, config) as asked:
+        if account is None:
+            ids = [one["id"] for one in asked.accounts(Filter())]
+            if len(ids) != 1:
+                raise Refusal("not_found", f"which account? --account {' | '.join(ids)}")
+            (account,) = ids
+        done = asked.top_up(account, document, key)
+        balance = asked.account(account)
+    if json:
+        print_json(done)
+    else:
+        print_table(_COLUMNS, [balance])

@@ -1,0 +1,88 @@
+"""The command line, put together; every error ends here as a line on stderr and an exit code (DESIGN 1.3)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.errors import ConfigError
+from gateway.commands.account import accounts, top_up
+from gateway.commands.bill import bill
+from gateway.commands.errors import CommandError
+from gateway.commands.finding import Finder
+from gateway.commands.instance import instances
+from gateway.commands.pack import packs
+from gateway.commands.service import services
+from gateway.commands.usage import usage
+from gateway.control.errors import ControlError, Refusal
+
+_REFUSED = 1
+# Set to see where an unforeseen error came from.
+_DEBUG_VARIABLE = "TOLLGATE_DEBUG"
+
+
+def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.Typer:
+    """``commands``: those that the composition root adds (serve, check, simulate)."""
+    app = typer.Typer(
+        name="tollgate",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="An API gateway whose data plane meters itself, and bills by the hour.",
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(
+        context: typer.Context, show_version: bool = typer.Option(False, "--version", help="Print the version.")
+    ) -> None:
+        context.obj = finder
+        if show_version:
+            typer.echo(version("tollgate"))
+            raise typer.Exit
+
+    for name, command in commands.items():
+        app.command(name)(command)
+    app.command()(usage)
+    app.command()(bill)
+    app.command("top-up")(top_up)
+    app.add_typer(accounts, name="account")
+    app.add_typer(services, name="service")
+    app.add_typer(packs, name="pack")
+    app.add_typer(instances, name="instance")
+    return app
+
+
+def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, 1 refused or found wrong, 2 usage. Never a traceback."""
+    try:
+        code = app(args=arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except ConfigError as error:
+        return _refuse(*map(str, error.faults))
+    except Refusal as refusal:
+        return _refuse(f"{refusal.code}: {refusal.detail}", *(f"  {fault}" for fault in refusal.faults))
+    except (CommandError, ControlError) as error:
+        return _refuse(str(error))
+    except SQLAlchemyError as error:
+        return _refuse(f"the store: {str(getattr(error, 'orig', None) or error).splitlines()[0]}")
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        if os.environ.get(_DEBUG_VARIABLE):
+            logging.getLogger(__name__).exception("an unforeseen error")
+        return _refuse(f"an unforeseen error: {type(error).__name__}: {error} (set {_DEBUG_VARIABLE}=1 to see where)")
+    return code or 0
+
+
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        sys.stderr.write(f"tollgate: {line}\n")
+    return _REFUSED

@@ -1,0 +1,98 @@
+"""`tollgate bill`: what was billed, hour by hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from gateway.commands.options import Account, Admin, Config, Json, Month, desk
+from gateway.commands.output import Column, bytes_text, print_csv, print_json, print_table
+from gateway.control.errors import Refusal
+from gateway.control.filter import Filter
+
+Document = dict[str, Any]
+
+# One line of CSV is one bill line (DESIGN 1.4).
+_CSV_COLUMNS = (
+    "account",
+    "month",
+    "hour",
+    "instance",
+    "region",
+    "meter",
+    "cover",
+    "tier",
+    "quantity",
+    "unit_price",
+    "per",
+    "list",
+    "amount",
+    "pack",
+    "late",
+    "corrects_month",
+)
+
+
+def _quantity(line: Document) -> str:
+    if line["meter"].startswith("egress"):
+        return bytes_text(line["quantity"])
+    return f"{line['quantity']:,}"
+
+
+def _unit_price(line: Document) -> str:
+    per = {10_000: "10,000", 2**30: "GB", 1: "s"}.get(line["per"], line["per"])
+    return f"{line['unit_price']} / {per}"
+
+
+_TABLE_COLUMNS = (
+    Column("hour (UTC)", lambda line: line["hour"]),
+    Column("instance", lambda line: line["instance"]),
+    Column("region", lambda line: line["region"]),
+    Column("meter", lambda line: line["meter"]),
+    Column("covered by", lambda line: line["pack"] or line["cover"]),
+    Column("tier", lambda line: line["tier"], True),
+    Column("quantity", _quantity, True),
+    Column("unit price", _unit_price, True),
+    Column("amount", lambda line: line["amount"], True),
+)
+
+
+def bill(
+    context: typer.Context,
+    account: Account = None,
+    month: Month = None,
+    json: Json = False,
+    as_csv: bool = typer.Option(False, "--csv", help="CSV on stdout, a bill line each."),
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """The bill: a line for each hour, instance, meter and what covered it."""
+    if json and as_csv:
+        raise typer.BadParameter("give one of --json and --csv")
+    filter = Filter.parse({k: v for k, v in (("account", account), ("month", month)) if v is not None})
+    with desk(context, admin, config) as asked:
+        billed = asked.bills(filter)
+    if json:
+        print_json(billed)
+        return
+    accounts: dict[str, Document] = {account: billed} if account is not None else billed["accounts"]
+    if as_csv:
+        print_csv([(name, lambda line, name=name: line[name]) for name in _CSV_COLUMNS], _lines(accounts))  # type: ignore[misc]
+        return
+    if not accounts:
+        raise Refusal("not_found", "there is no account")
+    for id, document in accounts.items():
+        months = document["bills"] or {month or "": {"total": "0.00000000", "lines": []}}
+        for billed_month, statement in sorted(months.items()):
+            title = f"{id} {billed_month}  total {statement['total']}  ({document['state']})"
+            print_table(_TABLE_COLUMNS, statement["lines"], title)
+
+
+def _lines(accounts: dict[str, Document]) -> list[Document]:
+    return [
+        {"account": id, "month": month, **line}
+        for id, document in accounts.items()
+        for month, statement in sorted(document["bills"].items())
+        for line in statement["lines"]
+    ]

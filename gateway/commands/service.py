@@ -1,0 +1,88 @@
+"""`tollgate service add|remove|list`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from config.errors import ConfigError, Fault
+from gateway.commands.options import Account, Admin, Config, Json, desk
+from gateway.commands.output import Column, print_json, print_table
+from gateway.control.filter import Filter
+
+services = typer.Typer(no_args_is_help=True, help="Services of the node.")
+
+_COLUMNS = (
+    Column("service", lambda one: one["id"]),
+    Column("instance", lambda one: one["instance"]),
+    Column("hosts", lambda one: ", ".join(one["hosts"]) or "any"),
+    Column("path", lambda one: one["path"]),
+    Column("protocol", lambda one: one["protocol"]),
+    Column("qps", lambda one: one["qps"], True),
+    Column("targets", lambda one: ", ".join(target["url"] for target in one["upstream"]["targets"])),
+    Column("from", lambda one: one["source"]),
+)
+
+
+@services.command("list")
+def show(
+    context: typer.Context,
+    instance: str | None = typer.Option(None, metavar="ID", help="Only this instance."),
+    account: Account = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Every service, from the file and over the API."""
+    with desk(context, admin, config) as asked:
+        found = asked.services(Filter(account=account, instance=instance))
+    if json:
+        print_json(found)
+    else:
+        print_table(_COLUMNS, found)
+
+
+@services.command("add")
+def add(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One service, as YAML or JSON; - is stdin.")],
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Add a service; it stays until it is removed, over reloads and restarts."""
+    document = _read(file)
+    with desk(context, admin, config) as asked:
+        added = asked.add_service(document)
+    if json:
+        print_json(added)
+    else:
+        print_table(_COLUMNS, [added])
+
+
+@services.command("remove")
+def remove(
+    context: typer.Context,
+    service: str = typer.Argument(..., help="Id."),
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Remove a service that was added over the API."""
+    with desk(context, admin, config) as asked:
+        asked.remove_service(service)
+    typer.echo(f"{service} is removed", err=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([Fault(str(file), f"is no YAML: {error}")]) from None
+    if not isinstance(document, dict):
+        raise ConfigError([Fault(str(file), "has to be one service")])
+    return document

@@ -1,0 +1,86 @@
+"""What the control process does on its store: collect, settle, look, compile. Used on the store's thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from config.schema import Settings
+from gateway.control.office import Office
+from gateway.control.ports import Wiring
+from gateway.control.run_files import RunFiles
+from gateway.control.snapshot import compile_snapshots
+from gateway.control.snapshot_files import SnapshotFiles
+from gateway.control.store import Store
+from gateway.control.worker_process import Snapshot
+
+T = TypeVar("T")
+
+
+class Bookkeeper:
+    """``entitlements``, ``balances`` and ``lag_s`` are as of the last look; other threads may read them."""
+
+    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles) -> None:
+        data_dir = Path(settings.node.data_dir)
+        self.settings = settings
+        self.files = SnapshotFiles(data_dir)
+        self.store = Store(settings, wiring)
+        self.entitlements: Mapping[str, bool] = {}
+        self.balances: Sequence[tuple[str, str, int]] = ()
+        self.lag_s = 0.0
+        self._run_files = run_files
+        self._compiled_from: tuple[Any, ...] | None = None
+        self._snapshots: dict[str, Snapshot] = {}
+        self.take_up(settings)
+
+    def take_up(self, settings: Settings) -> None:
+        """Go by these settings from here on: accounts, instances and services follow them."""
+        store = self.store
+        store.sync(settings)
+        store.load_services(settings)
+        store.office.settings = self.settings = settings
+        self.look()
+
+    def collect(self, gone_writers: Sequence[str] = ()) -> None:
+        """Counter files into the store. A run file goes once its writer's last counts are committed."""
+        for writer in gone_writers:
+            self.store.collector.writer_gone(writer)
+        self.store.collector.collect()
+        for writer in gone_writers:
+            self._run_files.remove(writer)
+
+    def settle(self) -> None:
+        store = self.store
+        # What the hour's files hold has to be in the store before the hour is taken for whole.
+        store.collector.collect()
+        store.biller.settle(store.clock.now(), store.collector.sealed_through)
+        self.look()
+
+    def act(self, action: Callable[[Office], T]) -> T:
+        done = action(self.store.office)
+        self.look()
+        return done
+
+    def look(self) -> None:
+        """See how the accounts stand."""
+        biller = self.store.biller
+        self.entitlements = dict(biller.entitlements())
+        self.balances = biller.balances()
+        self.lag_s = biller.lag_s(self.store.clock.now())
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """The current snapshot of every pool; compiled and written only when something changed."""
+        book = self.store.book
+        made_from = (id(self.settings), book.revision, tuple(sorted(self.entitlements.items())))
+        if made_from != self._compiled_from:
+            documents = compile_snapshots(
+                self.settings, self.store.catalog, book.services(), self.entitlements, self.files.slot_of
+            )
+            self._snapshots = self.files.write(documents)
+            self._compiled_from = made_from
+        return self._snapshots
+
+    def close(self) -> None:
+        self.store.close()
+        self.files.close()

@@ -1,0 +1,311 @@
+"""The life of the control process: open, start, tend, reload, drain (DESIGN 2.1).
+
+Its workers do not depend on it: when it dies they go on, and the next one on the same data_dir takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from config.errors import ConfigError
+from config.loading import load_settings
+from config.schema import Settings
+from gateway.admin.app import AdminServer, make_app
+from gateway.admin.metrics import NodeMetrics
+from gateway.admin.token import open_token
+from gateway.control.banner import banner
+from gateway.control.bookkeeper import Bookkeeper
+from gateway.control.errors import DataDirBusy, StartError
+from gateway.control.lock import DataDirLock
+from gateway.control.office import Office
+from gateway.control.pools import PoolSpec, pool_specs
+from gateway.control.ports import Wiring
+from gateway.control.predecessors import Predecessors
+from gateway.control.run_files import RunFiles
+from gateway.control.store_thread import StoreThread
+from gateway.control.supervisor import Supervisor
+from metering.exposition import MetricsCollector
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+WORKER_COMMAND: Final = (sys.executable, "-m", "gateway.worker")
+
+# Counters reach the store, and /metrics (at most 2 s behind, DESIGN 1.7), this often.
+_COLLECT_INTERVAL_S = 0.5
+# A settlement within one virtual minute or one real second, whichever is longer (DESIGN 1.7).
+_SETTLE_INTERVAL_VIRTUAL_S = 60.0
+_SETTLE_INTERVAL_S_MIN = 1.0
+# How long a change may take to be live on every worker (DESIGN 1.6).
+_APPLY_S_MAX = 1.0
+# What was still counted while the workers drained is collected before the store closes.
+_FAREWELL_S_MAX = 10.0
+# A command without a node holds the data_dir for well under a second.
+_LOCK_WAIT_S = 2.0
+# A second request to stop ends the drain. Some senders repeat theirs at once: those are one request.
+_IMPATIENCE_S = 1.0
+
+
+class Control:
+    """One node. ``announce`` is told, once the node serves, what a person at the terminal wants to know."""
+
+    def __init__(
+        self,
+        config: Path,
+        settings: Settings,
+        wiring: Wiring,
+        announce: Callable[[str], None],
+        worker_command: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
+        self.store_failures = 0
+        self.was_reload_good = True
+        self._config = config
+        self._settings = settings
+        self._wiring = wiring
+        self._announce = announce
+        self._data_dir = Path(settings.node.data_dir)
+        self._stop = asyncio.Event()
+        self._stopped_at = 0.0
+        self._hang_up = asyncio.Event()
+        self._has_started = False
+        self._changing = asyncio.Lock()  # one change of what the workers serve at a time
+        self._gone_writers: list[str] = []
+        self._thread = StoreThread()
+        self._run_files = RunFiles(self._data_dir)
+        prefix = f"{settings.node.name}:{secrets.token_hex(8)}"
+        self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._gone_writers.append)
+        self._registry = CollectorRegistry()
+        self._books: Bookkeeper  # from the start of _serve on
+
+    # The life
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises StartError, DataDirBusy, and what the store raises at start."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up.set)
+        with await self._lock():
+            try:
+                self._books = await self._thread.run(Bookkeeper, self._settings, self._wiring, self._run_files)
+                try:
+                    await self._serve()
+                finally:
+                    await self._thread.run(self._books.close)
+            finally:
+                self._thread.close()
+
+    async def _lock(self) -> DataDirLock:
+        """The data_dir, waiting for a command that has it for a moment."""
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                return DataDirLock(self._data_dir)
+            except DataDirBusy:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.1)
+
+    def _on_stop(self) -> None:
+        now = time.monotonic()
+        if not self._stop.is_set():
+            self._stopped_at = now
+            self._stop.set()
+        elif now > self._stopped_at + _IMPATIENCE_S:
+            _log.warning("asked to stop again: workers are killed")
+            self._supervisor.kill()
+
+    async def _serve(self) -> None:
+        self._registry.register(MetricsCollector(self._books.store.collector))
+        self._registry.register(NodeMetrics(self))
+        admin = AdminServer(make_app(self, open_token(self._data_dir)))
+        bind = self._settings.admin.bind
+        url = await admin.start(bind.host, bind.port)
+        predecessors = Predecessors(self._run_files, self._gone_writers.append)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                jobs = [
+                    tasks.create_task(self._start(predecessors, url), name="start"),
+                    tasks.create_task(self._collect_on(), name="collect"),
+                    tasks.create_task(self._settle_on(), name="settle"),
+                ]
+                await self._stop.wait()
+                _log.info("draining, for %g s at most", self._settings.drain)
+                for job in jobs:
+                    job.cancel()
+        except ExceptionGroup as group:
+            # The group's tasks fail one at a time: what ended the node is the first.
+            raise group.exceptions[0] from None
+        finally:
+            await self._supervisor.drain()
+            if self._stop.is_set():
+                # A node that could not start leaves the workers of the one before it alone: they serve.
+                await predecessors.drain(self._settings.drain)
+            await admin.stop()
+            await self._farewell()
+
+    async def _start(self, predecessors: Predecessors, admin_url: str) -> None:
+        """Bring the workers up; then let those of an earlier control process go. Goes on as the reload loop."""
+        async with self._changing:
+            await self._publish()
+            await self._supervisor.apply(self._pool_specs(), is_shared=len(predecessors) > 0)
+            self._has_started = True
+        self._announce(banner(self._settings, self._pool_specs(), self._books.store.clock, admin_url))
+        await predecessors.drain(self._settings.drain)
+        while True:
+            await self._hang_up.wait()
+            self._hang_up.clear()
+            await self._reload()
+
+    async def _farewell(self) -> None:
+        """The last counts into the store."""
+        try:
+            async with asyncio.timeout(_FAREWELL_S_MAX):
+                await self._collect()
+        except Exception:
+            _log.exception("what was counted last is not in the store yet; the next start collects it")
+
+    # Loops
+
+    async def _collect_on(self) -> None:
+        while True:
+            await self._guarded(self._collect)
+            await asyncio.sleep(_COLLECT_INTERVAL_S)
+
+    async def _collect(self) -> None:
+        gone = list(self._gone_writers)
+        await self._thread.run(self._books.collect, gone)
+        del self._gone_writers[: len(gone)]
+
+    async def _settle_on(self) -> None:
+        interval_s = max(_SETTLE_INTERVAL_VIRTUAL_S / self.clock_rate, _SETTLE_INTERVAL_S_MIN)
+        while True:
+            await self._guarded(self._settle)
+            await asyncio.sleep(interval_s)
+
+    async def _settle(self) -> None:
+        async with self._changing:
+            await self._thread.run(self._books.settle)
+            await self._publish()
+
+    async def _guarded(self, job: Callable[[], Awaitable[None]]) -> None:
+        """A full disk or a database that is away fails a turn, not the process: the next turn does it all again."""
+        try:
+            await job()
+        except Exception:
+            self.store_failures += 1
+            _log.exception("the store failed; the next turn tries again")
+
+    # What the workers serve
+
+    async def _publish(self) -> None:
+        self._supervisor.publish(await self._thread.run(self._books.snapshots))
+
+    def _pool_specs(self) -> list[PoolSpec]:
+        return pool_specs(self._settings, self._books.store.clock.parameters(), self._books.files.limit_table)
+
+    async def _reload(self) -> None:
+        """Read the file again (SIGHUP); one that is not good changes nothing."""
+        try:
+            settings = await asyncio.to_thread(load_settings, self._config)
+        except ConfigError as error:
+            self.was_reload_good = False
+            _log.error("%s is not taken up:", self._config)
+            for fault in error.faults:
+                _log.error("%s", fault)
+            return
+        before = self._settings
+        for name in _fixed_changes(before, settings):
+            _log.warning("%s changed: takes effect at the next start", name)
+        async with self._changing:
+            try:
+                await self._take_up(settings)
+                self.was_reload_good = True
+                _log.info("%s is taken up", self._config)
+            except Exception as error:
+                # An address in use, a store that is away: back to what was.
+                self.was_reload_good = False
+                _log.error("%s is not taken up: %s", self._config, error, exc_info=not isinstance(error, StartError))
+                await self._guarded(lambda: self._take_up(before))
+
+    async def _take_up(self, settings: Settings) -> None:
+        self._settings = settings
+        await self._thread.run(self._books.take_up, settings)
+        await self._publish()
+        await self._supervisor.apply(self._pool_specs())
+
+    # For the admin API
+
+    async def ask(self, question: Callable[[Office], T]) -> T:
+        return await self._thread.run(lambda: question(self._books.store.office))
+
+    async def act(self, action: Callable[[Office], T]) -> T:
+        async with self._changing:
+            done = await self._thread.run(lambda: self._books.act(action))
+            await self._publish()
+        if not await self._supervisor.applied(_APPLY_S_MAX):
+            _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
+        return done
+
+    def is_ready(self) -> bool:
+        return self._has_started and not self._stop.is_set() and self._supervisor.is_serving()
+
+    def describe(self) -> dict[str, Any]:
+        now = datetime.fromtimestamp(self._books.store.clock.now(), UTC)
+        return {
+            "node": self._settings.node.name,
+            "version": version("tollgate"),
+            "is_ready": self.is_ready(),
+            "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
+            "pools": self._supervisor.pools(),
+        }
+
+    def exposition(self) -> bytes:
+        return generate_latest(self._registry)
+
+    # For the metrics
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        return self._supervisor.restarts
+
+    @property
+    def workers_serving(self) -> Mapping[str, int]:
+        pools = self._supervisor.pools()
+        return {pool: sum(slot["is_serving"] for slot in slots) for pool, slots in pools.items()}
+
+    @property
+    def balances(self) -> Sequence[tuple[str, str, int]]:
+        return self._books.balances
+
+    @property
+    def settlement_lag_s(self) -> float:
+        return self._books.lag_s
+
+    @property
+    def clock_rate(self) -> float:
+        return self._books.store.clock.rate
+
+
+def _fixed_changes(before: Settings, after: Settings) -> list[str]:
+    """What a running node cannot change."""
+    pairs = {
+        "node": (before.node, after.node),
+        "admin": (before.admin, after.admin),
+        "store": (before.store, after.store),
+        "billing": (before.billing, after.billing),
+        "clock": (before.clock, after.clock),
+    }
+    return [name for name, (old, new) in pairs.items() if old != new]

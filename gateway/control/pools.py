@@ -1,0 +1,103 @@
+"""A pool: the worker processes that share entry addresses and a routing snapshot (L8, DESIGN 2.1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from config import schema
+from config.schema import Settings
+from gateway.control.listeners import Place
+
+SHARED: Final = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One address of a pool. ``tls`` None, or (certificate, key, min_version)."""
+
+    host: str
+    port: int
+    network: str
+    tls: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """What a pool's workers are started with. Where two differ, the workers have to be replaced."""
+
+    pool: str
+    entries: tuple[Entry, ...]
+    workers: int
+    data_dir: Path
+    limits: Path
+    clock: dict[str, Any]
+    client: dict[str, Any]
+    trusted_proxies: tuple[str, ...]
+    drain_s: float
+
+    def places(self, slot: int) -> list[Place]:
+        """Where the worker in this slot listens, in the order of the entries."""
+        return [Place(entry.host, entry.port, slot) for entry in self.entries]
+
+    def boot(
+        self, slot: int, writer: str, channel_fd: int, listener_fds: Sequence[int], snapshot: Path
+    ) -> dict[str, Any]:
+        """The document that a worker is started with."""
+        return {
+            "pool": self.pool,
+            "slot": slot,
+            "writer": writer,
+            "data_dir": str(self.data_dir),
+            "channel_fd": channel_fd,
+            "listeners": [
+                {"fd": fd, "network": entry.network, "tls": _tls(entry)}
+                for fd, entry in zip(listener_fds, self.entries, strict=True)
+            ],
+            "snapshot": str(snapshot),
+            "limits": str(self.limits),
+            "workers": self.workers,
+            "clock": self.clock,
+            "client": self.client,
+            "trusted_proxies": list(self.trusted_proxies),
+            "drain_s": self.drain_s,
+        }
+
+
+def _tls(entry: Entry) -> dict[str, str] | None:
+    if entry.tls is None:
+        return None
+    certificate, key, min_version = entry.tls
+    return {"certificate": certificate, "key": key, "min_version": min_version}
+
+
+def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[[str], Path]) -> list[PoolSpec]:
+    """The shared pool, and one for each dedicated instance."""
+    common: dict[str, Any] = {
+        "data_dir": Path(settings.node.data_dir),
+        "clock": clock,
+        "client": settings.client.model_dump(),
+        "trusted_proxies": tuple(str(cidr) for cidr in settings.trusted_proxies),
+        "drain_s": settings.drain,
+    }
+    specs = []
+    if settings.entry:
+        entries = tuple(_entry(entry) for entry in settings.entry)
+        workers = settings.shared_workers or len(os.sched_getaffinity(0))
+        specs.append(PoolSpec(SHARED, entries, workers, limits=limit_table(SHARED), **common))
+    for instance in settings.instances:
+        if instance.type == "dedicated":
+            entries = tuple(_entry(entry) for entry in instance.entry or ())
+            specs.append(
+                PoolSpec(instance.id, entries, instance.workers or 1, limits=limit_table(instance.id), **common)
+            )
+    return specs
+
+
+def _entry(entry: schema.Entry) -> Entry:
+    tls = entry.tls
+    paths = None if tls is None else (str(tls.certificate), str(tls.key), tls.min_version)
+    return Entry(entry.bind.host, entry.bind.port, entry.network, paths)

@@ -1,0 +1,81 @@
+"""What the control process needs of billing. The composition root hands it in; this side never imports billing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Engine
+
+from config.catalog import Catalog
+from config.prices import PriceBook
+from config.schema import Settings
+from metering.clock import Clock
+
+Document = dict[str, Any]
+
+
+class Biller(Protocol):
+    """The billing engine over one store. ``now`` is epoch seconds of the node's clock; amounts in are e8.
+
+    Documents have the shapes of DESIGN 1.4. Refusals are raised as ``Wiring.refused``.
+    """
+
+    def sync(self, settings: Settings, now: float) -> Document:
+        """Take up the declared accounts and instances; {"refused": [{"instance", "reason"}]}."""
+        ...
+
+    def settle(self, now: float, ready: Callable[[int], bool]) -> object:
+        """Settle the ended hours for which ``ready`` says that no counter is outstanding; pass deadlines."""
+        ...
+
+    def entitlements(self) -> Mapping[str, bool]:
+        """By instance: may it serve."""
+        ...
+
+    def balances(self) -> Sequence[tuple[str, str, int]]:
+        """(account, currency, total in e8)."""
+        ...
+
+    def lag_s(self, now: float) -> float:
+        """Since the end of the oldest ended hour that is not settled; 0 when there is none."""
+        ...
+
+    def accounts(self) -> list[Document]:
+        """Every account's document with its ``id``, without the bills."""
+        ...
+
+    def bill(self, account: str, month: str | None = None) -> Document: ...
+    def bill_lines(self, account: str, month: str) -> list[Document]: ...
+    def settlements(self, account: str | None = None, month: str | None = None) -> list[Document]: ...
+    def packs(self, account: str) -> list[Document]: ...
+    def orders(self, account: str) -> list[Document]: ...
+
+    def top_up(
+        self, account: str, *, cash: int = 0, gift: int = 0, income: int = 0, now: float, idem: str | None = None
+    ) -> Document: ...
+
+    def buy_pack(
+        self,
+        account: str,
+        id: str,
+        *,
+        meter: str,
+        quantity: int,
+        months: int,
+        price: int,
+        source: str = "purchase",
+        now: float,
+        idem: str | None = None,
+    ) -> Document: ...
+
+    def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the composition root hands in. ``refused`` has the attributes ``code`` and ``detail``."""
+
+    open_biller: Callable[[Engine, PriceBook, Catalog, Settings, Clock], Biller]
+    refused: type[Exception]

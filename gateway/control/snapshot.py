@@ -1,0 +1,163 @@
+"""Settings, services and entitlements compiled into what the workers route by. Pure: no clock, no file.
+
+The shape is plain data ready for use, so that a worker checks nothing: see README.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from config.catalog import Catalog
+from config.schema import InstanceSettings, ServiceSettings, Settings
+from gateway.control.pools import SHARED
+
+Document = dict[str, Any]
+# (pool, name of the limit) -> its slot in the pool's limit table.
+SlotOf = Callable[[str, str], int]
+
+
+def compile_snapshots(
+    settings: Settings,
+    catalog: Catalog,
+    services: Sequence[ServiceSettings],
+    entitlements: Mapping[str, bool],
+    slot_of: SlotOf,
+) -> dict[str, Document]:
+    """By pool, its snapshot without a version. An instance that billing does not know is not served."""
+    pools: dict[str, Document] = {}
+    for pool in [SHARED, *(one.id for one in settings.instances if one.type == "dedicated")]:
+        members = {one.id: one for one in settings.instances if pool_of(one) == pool}
+        compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool))
+        pools[pool] = {
+            "burst_ms": settings.limits.burst_ms,
+            "instances": {id: compiler.instance(one) for id, one in members.items()},
+            "services": [
+                compiler.service(service, members[service.instance])
+                for service in services
+                if service.instance in members
+            ],
+        }
+    return pools
+
+
+def pool_of(instance: InstanceSettings) -> str:
+    """Shared instances are served by one pool; a dedicated one by its own (L8)."""
+    return SHARED if instance.type == "shared" else instance.id
+
+
+class _PoolCompiler:
+    def __init__(self, catalog: Catalog, entitlements: Mapping[str, bool], slot_of: Callable[[str], int]) -> None:
+        self._catalog = catalog
+        self._entitlements = entitlements
+        self._slot_of = slot_of
+
+    def instance(self, instance: InstanceSettings) -> Document:
+        qps = instance_qps(instance, self._catalog)
+        return {
+            "account": instance.account,
+            "type": instance.type,
+            "region": instance.region,
+            "serving": self._entitlements.get(instance.id, False),
+            "body_max": body_max(instance, self._catalog),
+            "egress_ip": instance.egress_ip,
+            "limit": None if qps is None else self._limit(f"instance:{instance.id}", qps),
+        }
+
+    def service(self, service: ServiceSettings, instance: InstanceSettings) -> Document:
+        outer_qps = instance_qps(instance, self._catalog)
+        qps = _least(service.qps, self._catalog.limits_of(instance).service)
+        # One no stricter than the instance's is held by that one already.
+        is_stricter = outer_qps is None or qps < outer_qps
+        return {
+            "id": service.id,
+            "instance": service.instance,
+            "hosts": list(service.hosts),
+            "path": service.path,
+            "strip_path": service.strip_path,
+            "protocol": service.protocol,
+            "limit_mode": service.limit_mode,
+            "wait_ms_max": service.wait_ms_max,
+            "limit": self._limit(f"service:{service.id}", qps) if is_stricter else None,
+            "auth": _auth(service),
+            "allow": [str(cidr) for cidr in service.allow],
+            "deny": [str(cidr) for cidr in service.deny],
+            "upstream": _upstream(service),
+            "routes": [self._route(service, instance, route, qps) for route in service.routes],
+        }
+
+    def _route(self, service: ServiceSettings, instance: InstanceSettings, route: Any, outer_qps: int) -> Document:
+        qps = _least(route.qps, self._catalog.limits_of(instance).route)
+        return {
+            "id": route.id,
+            "methods": list(route.methods),
+            "path": route.path,
+            "limit": self._limit(f"route:{service.id}/{route.id}", qps) if qps < outer_qps else None,
+        }
+
+    def _limit(self, name: str, qps: int) -> Document:
+        return {"slot": self._slot_of(name), "qps": qps}
+
+
+def instance_qps(instance: InstanceSettings, catalog: Catalog) -> int | None:
+    """Requests a second of the whole instance; None where neither catalog nor configuration limits it (L3)."""
+    most = catalog.limits_of(instance).instance
+    return instance.qps if most is None else _least(instance.qps, most)
+
+
+def _least(wished: int | None, most: int) -> int:
+    return most if wished is None else min(wished, most)
+
+
+def network_of(url: str) -> str:
+    """The network class of a backend by its address (B13): private and loopback are inner; a name is outside."""
+    try:
+        address = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return "vpc" if urlsplit(url).hostname == "localhost" else "internet"
+    is_inner = address.is_loopback or any(address in net for net in _INNER if net.version == address.version)
+    return "vpc" if is_inner else "internet"
+
+
+# RFC 1918 and RFC 4193, as B13 names them.
+_INNER = [ipaddress.ip_network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+
+
+def _auth(service: ServiceSettings) -> Document | None:
+    if service.auth.type == "none":
+        return None
+    return {
+        "header": service.auth.header,
+        "strip": service.auth.strip,
+        "keys": [{"id": key.id, "sha256": key.sha256.lower()} for key in service.auth.keys],
+    }
+
+
+def _upstream(service: ServiceSettings) -> Document:
+    upstream = service.upstream
+    networks = [upstream.network or network_of(target.url) for target in upstream.targets]
+    return {
+        "network": networks[0],
+        "balance": upstream.balance,
+        "preserve_host": upstream.preserve_host,
+        "on_5xx": upstream.on_5xx,
+        "retries": upstream.retries,
+        "pool_idle": upstream.pool_idle,
+        "timeouts": {
+            "connect": upstream.timeouts.connect,
+            "response": upstream.timeouts.response,
+            "idle": upstream.timeouts.idle,
+        },
+        "targets": [
+            {"url": target.url, "weight": target.weight, "network": network}
+            for target, network in zip(upstream.targets, networks, strict=True)
+        ],
+    }
+
+
+def body_max(instance: InstanceSettings, catalog: Catalog) -> int:
+    """Bytes of content a request may have: fixed for shared, settable for dedicated (L1)."""
+    return instance.body_max or catalog.spec_of(instance).body_max

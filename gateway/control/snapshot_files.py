@@ -1,0 +1,95 @@
+"""Snapshots on the disk, one file for each pool and version, and the limit tables they point into.
+
+The last good one of each pool stays, so that a worker can start at any time; the one before stays too, for a worker
+that was told of it and has not read it yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.control.durable import write_atomically
+from gateway.control.worker_process import Snapshot
+from gateway.limits.registry import SlotRegistry
+from gateway.limits.table import LimitTable
+
+_NAME = re.compile(r"(?P<pool>.+)\.(?P<version>[0-9]+)\.json\Z")
+_KEPT = 2
+
+
+class SnapshotFiles:
+    """Not thread-safe: used on the store's thread only."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "snapshots"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._limits = data_dir / "limits"
+        self._tables: dict[str, LimitTable] = {}
+        self._registries: dict[str, SlotRegistry] = {}
+        self._names: dict[str, tuple[set[str], set[str]]] = {}  # by pool: limits of the last snapshot, of the next
+        self._last: dict[str, dict[str, Any]] = {}
+        self._current: dict[str, Snapshot] = {}
+        # Versions go on over restarts: a worker takes a higher one for a newer one.
+        self._version = max((version for _, version, _ in self._files()), default=0)
+
+    def limit_table(self, pool: str) -> Path:
+        return self._limits / f"{pool}.table"
+
+    def slot_of(self, pool: str, name: str) -> int:
+        """The slot of a limit in its pool's table. The same name has the same slot over snapshots and restarts."""
+        self._names.setdefault(pool, (set(), set()))[1].add(name)
+        return self._registry(pool).slot(name)
+
+    def write(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, Snapshot]:
+        """Write what changed; the current snapshot of every pool given. One version for all that changed together."""
+        changed = {pool: document for pool, document in documents.items() if self._last.get(pool) != document}
+        if changed:
+            self._version += 1
+        for pool, document in changed.items():
+            path = self._folder / f"{pool}.{self._version}.json"
+            write_atomically(path, orjson.dumps({"version": self._version, **document}))
+            self._last[pool] = document
+            self._current[pool] = Snapshot(self._version, path)
+        for pool in documents:
+            self._forget_limits(pool)
+        self._remove_old()
+        return {pool: self._current[pool] for pool in documents}
+
+    def close(self) -> None:
+        for table in self._tables.values():
+            table.close()
+        self._tables, self._registries = {}, {}
+
+    def _registry(self, pool: str) -> SlotRegistry:
+        registry = self._registries.get(pool)
+        if registry is None:
+            table = self._tables[pool] = LimitTable.create(self.limit_table(pool))
+            registry = self._registries[pool] = SlotRegistry(self._limits / f"{pool}.slots.json", table)
+        return registry
+
+    def _forget_limits(self, pool: str) -> None:
+        # A limit's slot is free one snapshot after the last that has it: workers do not all swap at one instant.
+        # Every pool has a table, limits or none: its workers open it.
+        last, now = self._names.get(pool, (set(), set()))
+        self._registry(pool).keep_only(last | now)
+        self._names[pool] = (now, set())
+
+    def _remove_old(self) -> None:
+        versions: dict[str, list[tuple[int, Path]]] = {}
+        for pool, version, path in self._files():
+            versions.setdefault(pool, []).append((version, path))
+        for found in versions.values():
+            for _, path in sorted(found, reverse=True)[_KEPT:]:
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> list[tuple[str, int, Path]]:
+        found = []
+        for path in self._folder.iterdir():
+            if match := _NAME.match(path.name):
+                found.append((match["pool"], int(match["version"]), path))
+        return found

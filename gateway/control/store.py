@@ -1,0 +1,60 @@
+"""The open store of a data_dir: what is metered, what is billed, what is served. Used on one thread.
+
+With a running node its control process holds it; without one the command line opens it for a moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from config.catalog import Catalog, load_catalog
+from config.prices import load_price_book
+from config.schema import Settings
+from gateway.control.office import Office
+from gateway.control.ports import Wiring
+from gateway.control.services import ServiceBook
+from metering.clock import VirtualClock, open_clock
+from metering.collector import Collector
+from metering.database import open_engine
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """Raises what the database driver raises when it cannot be opened."""
+
+    def __init__(self, settings: Settings, wiring: Wiring) -> None:
+        data_dir = Path(settings.node.data_dir)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.catalog: Catalog = load_catalog(settings.catalog)
+        self.clock: VirtualClock = open_clock(data_dir, settings.clock.rate, settings.clock.offset)
+        self.engine = open_engine(settings.store.url)
+        price_book = load_price_book(settings.billing.price_book)
+        self.biller = wiring.open_biller(self.engine, price_book, self.catalog, settings, self.clock)
+        self.book = ServiceBook(data_dir, settings, self.catalog)
+        self.collector = Collector(data_dir / "counters", self.engine, self.clock)
+        self.office = Office(
+            settings,
+            self.catalog,
+            price_book,
+            self.engine,
+            self.clock,
+            self.biller,
+            self.book,
+            self.collector,
+            wiring,
+        )
+
+    def sync(self, settings: Settings) -> None:
+        """Bring accounts and instances in line with the file; what cannot be paid is tried again at every tick."""
+        report = self.biller.sync(settings, self.clock.now())
+        for refused in report["refused"]:
+            _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
+
+    def load_services(self, settings: Settings) -> None:
+        for fault in self.book.load(settings, self.catalog):
+            _log.error("not served: %s", fault)
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,65 @@
+"""The composition root: the only place that sees the gateway, billing and metering together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine
+
+from billing.commands import simulate
+from billing.errors import Refused
+from billing.service import Billing
+from config.catalog import Catalog
+from config.commands import check
+from config.prices import PriceBook
+from config.schema import Settings
+from gateway.commands.app import make_app, run
+from gateway.commands.desk import Desk
+from gateway.commands.finding import Finder
+from gateway.commands.serve import serve_command
+from gateway.control.lock import DataDirLock
+from gateway.control.ports import Biller, Wiring
+from gateway.control.store import Store
+from loadtest.demo import demo
+from metering.clock import Clock
+
+
+def open_biller(engine: Engine, price_book: PriceBook, catalog: Catalog, settings: Settings, clock: Clock) -> Biller:
+    terms = settings.billing
+    return Billing(engine, price_book, catalog, terms.timezone, terms.egress_basis, clock)
+
+
+WIRING = Wiring(open_biller, Refused)
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Desk]:
+    """The store of a node that does not run."""
+    # The lock: a node that starts meanwhile waits, and finds what was written.
+    with DataDirLock(settings.node.data_dir):
+        store = Store(settings, WIRING)
+        try:
+            # Workers may have counted since a control process last looked.
+            store.collector.collect()
+            store.sync(settings)
+            store.load_services(settings)
+            yield store.office
+        finally:
+            store.close()
+
+
+def main() -> int:
+    commands: dict[str, Callable[..., Any]] = {
+        "serve": serve_command(WIRING),
+        "check": check,
+        "simulate": simulate,
+        "demo": demo,
+    }
+    return run(make_app(Finder(open_store), commands))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A stand-in for a worker, run as a script: speaks the channel, answers every connection, and dies on request.
+
+An answer is ``<pid> <version>`` and the connection closes. Keys of the snapshot document steer it: ``crash`` (exit at
+start), ``deaf`` (never applies a later snapshot), ``stubborn`` (ignores drains).
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    boot = json.loads(sys.argv[1])
+    snapshot = json.loads(Path(boot["snapshot"]).read_text())
+    if snapshot.get("crash"):
+        os._exit(3)
+    state = {"version": snapshot["version"]}
+    draining = threading.Event()
+
+    def on_term(*_: object) -> None:
+        if not snapshot.get("stubborn"):
+            draining.set()
+
+    signal.signal(signal.SIGTERM, on_term)
+    channel = socket.socket(fileno=boot["channel_fd"])
+
+    def tell(message: dict) -> None:
+        try:
+            channel.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass
+
+    def hear() -> None:
+        with channel.makefile("r") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if message["do"] == "snapshot" and not snapshot.get("deaf"):
+                    state["version"] = message["version"]
+                    tell({"at": "applied", "version": message["version"]})
+                elif message["do"] == "drain":
+                    on_term()
+
+    def serve(listener: socket.socket) -> None:
+        while not draining.is_set():
+            try:
+                client, _ = listener.accept()
+            except BlockingIOError:
+                time.sleep(0.005)
+                continue
+            with client:
+                client.sendall(f"{os.getpid()} {state['version']}".encode())
+
+    for listener in boot["listeners"]:
+        threading.Thread(target=serve, args=(socket.socket(fileno=listener["fd"]),), daemon=True).start()
+    threading.Thread(target=hear, daemon=True).start()
+    tell({"at": "ready", "pid": os.getpid()})
+    draining.wait()
+    os._exit(0)
+
+
+main()
