@@ -28,6 +28,8 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         if level is None:
             raise typer.BadParameter(f"{log_level} is no log level", param_hint="--log-level")
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        # Its steps are of interest to who looks for a fault in them.
+        logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
 
         async def live() -> None:

@@ -90,6 +90,7 @@ async def test_connections_in_the_queue_of_a_dead_worker_are_answered_by_its_suc
     os.kill(victim, signal.SIGKILL)
 
     answers = await asyncio.gather(*waiting)
+    await becomes(lambda: bench.pids())
     assert {pid for pid, _ in answers} == bench.pids() != {victim}
 
 
@@ -196,7 +197,7 @@ async def test_a_drain_ends_every_worker_and_kills_a_stubborn_one(bench: Bench) 
             os.kill(pid, 0)
 
 
-async def test_a_worker_outlives_its_supervisor_and_is_found_by_its_run_file(bench: Bench) -> None:
+async def test_a_started_worker_is_found_by_its_run_file(bench: Bench) -> None:
     bench.publish(1)
     await bench.supervisor.apply([bench.spec(free_port(), workers=1)])
     (predecessor,) = RunFiles(bench.data_dir).predecessors()
