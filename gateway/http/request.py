@@ -15,7 +15,7 @@ _KNOWN = (
     b"host connection content-length transfer-encoding expect upgrade keep-alive proxy-connection te trailer "
     b"proxy-authorization http2-settings x-forwarded-for x-forwarded-proto x-forwarded-host x-request-id via"
 ).split()
-_KNOWN_FIELD = re.compile(rb"\n(" + rb"|".join(_KNOWN) + rb"):")
+_KNOWN_FIELD = re.compile(rb"\n(?:" + rb"|".join(_KNOWN) + rb"):")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
 
 
@@ -32,8 +32,10 @@ class RequestHead:
         "forwarded_for",
         "forwarded_host",
         "forwarded_proto",
+        "_sound_host",
         "host",
         "is_http11",
+        "is_marked",
         "keeps_alive",
         "lowered",
         "method",
@@ -63,15 +65,21 @@ class RequestHead:
         self.forwarded_host = b""
         self.via = b""
         self.request_id = b""
+        self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
+        self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
 
-    def parse(self, data: bytes, target_bytes_max: int, fields_max: int) -> int:
-        """Reads one head from the start of ``data`` and returns its length in bytes.
+    def parse(self, data: bytes, head_bytes_max: int, target_bytes_max: int, fields_max: int) -> int:
+        """Reads one head from the start of ``data`` and returns its length in bytes; 0 while it is not whole.
 
-        Raises ProtocolError (400, 414, 431, 501). The caller has seen that the head is whole.
+        Raises ProtocolError (400, 414, 431, 501), for a partial head too where no continuation could mend it.
         """
         match = REQUEST_HEAD.match(data)
         if match is None:
+            if whole_head_bytes(data, head_bytes_max) == 0:
+                return 0
             raise ProtocolError("bad_request", "malformed request head")
+        if match.end() > head_bytes_max:
+            raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
         method, target, minor, fields = match.groups()
         if len(target) > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
@@ -81,10 +89,10 @@ class RequestHead:
         self.fields = self.raw = fields
         start = match.start(4)
         self.lowered = data[start - 1 : start + len(fields)].lower()  # from the \n of the line before
-        if self.expects_continue or self.upgrade or self.forwarded_for or self.via or self.request_id:
-            self.expects_continue = False
+        if self.is_marked:
+            self.is_marked = self.expects_continue = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
-        self.forwarded_proto = self.forwarded_host = b""
+            self.forwarded_proto = self.forwarded_host = b""
         # The shortest field line has 4 bytes (`a:` CRLF), so most heads need no count.
         if len(fields) > 4 * fields_max and fields.count(b"\n") > fields_max:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
@@ -136,16 +144,18 @@ class RequestHead:
         drops: list[tuple[int, int]] | None = None
         lowered = self.lowered
         for match in _KNOWN_FIELD.finditer(lowered):
-            name = match[1]
-            start = match.start()  # of the line in `fields`, which has no leading \n
-            end = lowered.index(b"\n", match.end())
-            value = fields[match.end() - 1 : end - 2].strip(b" \t")
+            start, colon = match.span()  # `start` is of the line in `fields`, which has no leading \n
+            end = lowered.index(b"\n", colon)
+            value = fields[colon - 1 : end - 2].strip()
+            name = lowered[start + 1 : colon - 1]
             if name == b"host":
                 # RFC 9112 3.2: more than one Host, or an invalid one, is a 400.
                 if host is not None:
                     raise ProtocolError("bad_request", "Host stands more than once")
-                if not HOST.fullmatch(value):
-                    raise ProtocolError("bad_request", "Host is malformed")
+                if value != self._sound_host:
+                    if not HOST.fullmatch(value):
+                        raise ProtocolError("bad_request", "Host is malformed")
+                    self._sound_host = value
                 host = value
                 continue
             if name == b"content-length":
@@ -176,6 +186,7 @@ class RequestHead:
                 self.forwarded_host = value
             if drops is None:
                 drops = []
+                self.is_marked = True
             drops.append((start, end))
         if drops is not None:
             kept, at = [], 0

@@ -16,7 +16,7 @@ STATUS_LINES_MAX: Final = 256
 # Status and reason as received, to what is made of them: answers repeat a few (0.3 us an answer).
 _STATUS_LINES: dict[bytes, tuple[int, bytes]] = {}
 _KNOWN_FIELD = re.compile(
-    rb"\n(content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
+    rb"\n(?:content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
     rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):"
 )
 
@@ -60,9 +60,10 @@ class ResponseHead:
         kept: list[bytes] | None = None
         at = 0
         for field in _KNOWN_FIELD.finditer(lowered):
-            name = field[1]
-            end = lowered.index(b"\n", field.end())
-            value = lowered[field.end() : end - 1].strip()
+            start, colon = field.span()
+            end = lowered.index(b"\r", colon)
+            value = lowered[colon:end].strip()
+            name = lowered[start + 1 : colon - 1]
             if name == b"content-length":
                 if not CONTENT_LENGTH.fullmatch(value) or (length is not None and length != value):
                     raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed")
@@ -74,11 +75,11 @@ class ResponseHead:
             elif name == b"transfer-encoding":
                 coding = value if coding is None else coding + b"," + value
             elif name == b"upgrade":
-                self.upgrade = fields[field.end() - 1 : end - 2].strip(b" \t")
+                self.upgrade = fields[colon - 1 : end - 1].strip()
             if kept is None:
                 kept = []
-            kept.append(fields[at : field.start()])
-            at = end
+            kept.append(fields[at:start])
+            at = end + 1
         if kept is not None:
             kept.append(fields[at:])
             fields = b"".join(kept)

@@ -17,7 +17,7 @@ from gateway.http.chunked import LAST_CHUNK, ChunkedDecoder, chunk
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
 from gateway.http.problem import PROBLEMS, problem_response
-from gateway.http.request import CHUNKED, RequestHead, whole_head_bytes
+from gateway.http.request import CHUNKED, RequestHead
 from gateway.http.response import ResponseHead
 from gateway.limits.limit import Limit
 from gateway.proxy.core import Core
@@ -248,13 +248,12 @@ class ClientConnection(asyncio.Protocol):
                 return
             self._started_ns = time.monotonic_ns()
             try:
-                head_bytes = whole_head_bytes(data, bounds.head_bytes_max)
+                head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max)
                 if head_bytes == 0:
                     if not self._buffer:
                         self.deadline_s = core.now_s + bounds.head_timeout_s
                     self._buffer = data
                     return
-                head.parse(data, bounds.target_bytes_max, bounds.fields_max)
             except ProtocolError as error:
                 self._begin_refusal()
                 self._meter.cells[core.anonymous_row + INGRESS] += len(data)
