@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tollgate demo $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

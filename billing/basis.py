@@ -33,11 +33,12 @@ class BasisHistory:
     def latest(self) -> str | None:
         return self._versions[0][1] if self._versions else None
 
-    def in_force(self, hour: int) -> str:
-        return next(basis for from_hour, basis in self._versions if from_hour <= hour)
+    def in_force(self, hour: int) -> str | None:
+        return next((basis for from_hour, basis in self._versions if from_hour <= hour), None)
 
     def billed_as(self, meter: str, hour: int) -> str | None:
         """The bill's name of a counter's meter, or None where the hour is billed by the other basis."""
         if not meter.startswith("egress:"):
             return meter
-        return self._meters.get((meter, self.in_force(hour)))
+        basis = self.in_force(hour)
+        return None if basis is None else self._meters.get((meter, basis))

@@ -5,206 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
-from config.catalog import Catalog, Strict, load_catalog
+from billing.scenario_parts import (
+    EVENTS,
+    BuyInstance,
+    BuyPack,
+    ChangePrice,
+    Event,
+    GiveVoucher,
+    RefundInstance,
+    RefundPack,
+    ReleaseInstance,
+    RenewInstance,
+    ScenarioAccount,
+    ScenarioInstance,
+    TopUp,
+    Use,
+    instant_of,
+)
+from config.catalog import Catalog, load_catalog
 from config.documents import faults_of, read_document
 from config.errors import ConfigError, Fault
-from config.money import parse_e8
 from config.prices import PriceBook, load_price_book
 
-# Bounds of a single event; products with any price stay within the 64 bits of the store.
-CALLS_MAX: Final = 10**13
-BYTES_MAX: Final = 2**60
-
-
-def _instant(value: object) -> int:
-    """Epoch seconds of a time with an offset; a fraction is cut off (X29)."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is no time, as 2020-12-01T00:00:00+08:00") from None
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("a time with its offset is needed, as 2020-12-01T00:00:00+08:00")
-    return int(value.timestamp() // 1)
-
-
-Instant = Annotated[int, BeforeValidator(_instant)]
-Money = Annotated[int, BeforeValidator(parse_e8)]
-Id = Annotated[str, Field(min_length=1, max_length=128)]
-Calls = Annotated[int, Field(ge=0, le=CALLS_MAX)]
-Bytes = Annotated[int, Field(ge=0, le=BYTES_MAX)]
-Months = Annotated[int, Field(ge=1, le=1200)]
-
-
-class _Part(Strict):
-    """No value is bent into shape: `"5"` is no number, and `true` neither."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ScenarioAccount(_Part):
-    id: Id
-    entity: Id | None = None
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
-    activated_at: Instant
-    free_quota: bool = True
-    alert_below: Money | None = None
-
-
-class ScenarioInstance(_Part):
-    """Exists from the activation of its account. Dedicated ones are bought, by an event."""
-
-    id: Id
-    account: Id
-    type: Literal["shared"]
-    region: str
-
-
-class _Event(_Part):
-    at: Instant
-
-
-class TopUp(_Event):
-    do: Literal["top_up"]
-    account: Id
-    cash: Money = 0
-    gift: Money = 0
-    income: Money = 0
-
-
-class GiveVoucher(_Event):
-    do: Literal["voucher"]
-    account: Id
-    id: Id
-    amount: Money
-    expires_at: Instant
-
-
-class BuyPack(_Event):
-    do: Literal["buy_pack"]
-    account: Id
-    id: Id
-    meter: Literal["calls", "egress"]
-    quantity: Annotated[int, Field(ge=1, le=BYTES_MAX)]
-    months: Months
-    price: Money
-    source: Literal["purchase", "campaign"] = "purchase"
-
-
-class RefundPack(_Event):
-    do: Literal["refund_pack"]
-    id: Id
-
-
-class BuyInstance(_Event):
-    do: Literal["buy_instance"]
-    account: Id
-    id: Id
-    spec: str
-    region: str
-    charge: Literal["payg", "prepaid"]
-    months: Months | None = None
-    price: Money | None = None
-
-    @model_validator(mode="after")
-    def _months_are_for_prepaid(self) -> BuyInstance:
-        if (self.charge == "prepaid") != (self.months is not None):
-            raise ValueError("`months` and `charge: prepaid` come together")
-        return self
-
-
-class ReleaseInstance(_Event):
-    do: Literal["release_instance"]
-    id: Id
-
-
-class RefundInstance(_Event):
-    do: Literal["refund_instance"]
-    id: Id
-
-
-class RenewInstance(_Event):
-    do: Literal["renew_instance"]
-    id: Id
-    months: Months
-
-
-class Use(_Event):
-    do: Literal["usage"]
-    instance: Id
-    calls: Calls = 0
-    out_client: Bytes = 0
-    out_backend: Bytes = 0
-    arrives_at: Instant | None = None
-
-    @model_validator(mode="after")
-    def _arrives_after_it_happened(self) -> Use:
-        if self.arrives_at is not None and self.arrives_at < self.at:
-            raise ValueError("usage cannot arrive before it happened")
-        return self
-
-
-class ChangePrice(_Event):
-    do: Literal["price"]
-    sku: Literal["calls", "egress"]
-    region: str | None = None
-    price: Money | None = None
-    tiers: tuple[tuple[int | None, Money], ...] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, value: Any) -> Any:
-        # Strict models take no list for a tuple, and YAML has nothing else.
-        if isinstance(value, Mapping) and isinstance(value.get("tiers"), list):
-            tiers = [tuple(tier) if isinstance(tier, list) else tier for tier in value["tiers"]]
-            return {**value, "tiers": tuple(tiers)}
-        return value
-
-    @model_validator(mode="after")
-    def _calls_have_tiers_and_egress_a_price(self) -> ChangePrice:
-        if self.sku == "calls":
-            if self.tiers is None or self.price is not None or self.region is not None:
-                raise ValueError("a price of calls has `tiers`, and neither `price` nor `region`")
-            bounds = [up_to for up_to, _ in self.tiers]
-            rising = [bound for bound in bounds[:-1] if bound is not None]
-            is_rising = all(a < b for a, b in zip([0, *rising], rising, strict=False))
-            if not bounds or bounds[-1] is not None or len(rising) != len(bounds) - 1 or not is_rising:
-                raise ValueError("`tiers` have rising bounds and end with null")
-        elif self.tiers is not None or self.price is None or self.region is None:
-            raise ValueError("a price of egress has `region` and `price`, and no `tiers`")
-        return self
-
-
-Event = (
-    TopUp
-    | GiveVoucher
-    | BuyPack
-    | RefundPack
-    | BuyInstance
-    | ReleaseInstance
-    | RefundInstance
-    | RenewInstance
-    | Use
-    | ChangePrice
-)
-_EVENTS: Final[dict[str, type[Event]]] = {
-    "top_up": TopUp,
-    "voucher": GiveVoucher,
-    "buy_pack": BuyPack,
-    "refund_pack": RefundPack,
-    "buy_instance": BuyInstance,
-    "release_instance": ReleaseInstance,
-    "refund_instance": RefundInstance,
-    "renew_instance": RenewInstance,
-    "usage": Use,
-    "price": ChangePrice,
-}
 _FREE_PACK = re.compile(r"free-(?:calls|egress)-(?:[1-9]|1[0-2])")
 
 
@@ -249,7 +77,16 @@ class _Reader:
         instances = dict(self._items("instances", lambda item: ScenarioInstance))
         events = dict(self._items("events", self._event_model))
         until = self._until()
-        references = _References(catalog, book, accounts, instances, events)
+        references = _References(
+            catalog,
+            book,
+            accounts,
+            instances,
+            events,
+            account_ids=self._declared("accounts"),
+            instance_ids=self._declared("instances") | self._declared("events", "buy_instance"),
+            pack_ids=self._declared("events", "buy_pack"),
+        )
         self.faults += references.faults()
         self.faults += _unsorted(events)
         if self.faults or book is None or until is None:
@@ -275,7 +112,7 @@ class _Reader:
             self.faults.append(Fault("until", "is missing"))
             return None
         try:
-            return _instant(self.document["until"])
+            return instant_of(self.document["until"])
         except ValueError as error:
             self.faults.append(Fault("until", str(error)))
             return None
@@ -294,7 +131,7 @@ class _Reader:
                 continue
             model = model_of(item)
             if model is None:
-                self.faults.append(Fault(f"{path}.do", f"one of {', '.join(_EVENTS)} is needed"))
+                self.faults.append(Fault(f"{path}.do", f"one of {', '.join(EVENTS)} is needed"))
                 continue
             try:
                 yield index, TypeAdapter(model).validate_python(item)
@@ -303,10 +140,16 @@ class _Reader:
                     Fault(f"{path}.{fault.path}" if fault.path else path, fault.message) for fault in faults_of(error)
                 ]
 
+    def _declared(self, key: str, do: str | None = None) -> set[str]:
+        """Ids that the file declares, also where something else is wrong with the item: one mistake is one fault."""
+        items = self.document.get(key)
+        found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        return {str(item.get("id")) for item in found if do is None or item.get("do") == do}
+
     @staticmethod
     def _event_model(item: Any) -> type[Event] | None:
         do = item.get("do")
-        return _EVENTS.get(do) if isinstance(do, str) else None
+        return EVENTS.get(do) if isinstance(do, str) else None
 
 
 @dataclass
@@ -318,28 +161,27 @@ class _References:
     accounts: Mapping[int, ScenarioAccount]
     instances: Mapping[int, ScenarioInstance]
     events: Mapping[int, Event]
+    account_ids: set[str]
+    instance_ids: set[str]
+    pack_ids: set[str]
 
     def faults(self) -> Iterator[Fault]:
-        account_ids = {account.id for account in self.accounts.values()}
-        bought = {event.id for event in self.events.values() if isinstance(event, BuyInstance)}
-        instance_ids = {instance.id for instance in self.instances.values()} | bought
-        pack_ids = {event.id for event in self.events.values() if isinstance(event, BuyPack)}
         has_grants = any(account.free_quota for account in self.accounts.values())
         yield from _doubled("accounts", {index: account.id for index, account in self.accounts.items()})
         yield from _doubled("instances", {index: instance.id for index, instance in self.instances.items()})
         for index, instance in self.instances.items():
-            yield from self._known(f"instances[{index}].account", instance.account, account_ids, "account")
+            yield from self._known(f"instances[{index}].account", instance.account, self.account_ids, "account")
             yield from self._region(f"instances[{index}].region", instance.region)
         for index, event in self.events.items():
             path = f"events[{index}]"
             if isinstance(event, TopUp | GiveVoucher | BuyPack | BuyInstance):
-                yield from self._known(f"{path}.account", event.account, account_ids, "account")
+                yield from self._known(f"{path}.account", event.account, self.account_ids, "account")
             if isinstance(event, ReleaseInstance | RefundInstance | RenewInstance):
-                yield from self._known(f"{path}.id", event.id, instance_ids, "instance")
+                yield from self._known(f"{path}.id", event.id, self.instance_ids, "instance")
             if isinstance(event, Use):
-                yield from self._known(f"{path}.instance", event.instance, instance_ids, "instance")
+                yield from self._known(f"{path}.instance", event.instance, self.instance_ids, "instance")
             if isinstance(event, RefundPack) and not (has_grants and _FREE_PACK.fullmatch(event.id)):
-                yield from self._known(f"{path}.id", event.id, pack_ids, "pack")
+                yield from self._known(f"{path}.id", event.id, self.pack_ids, "pack")
             if isinstance(event, BuyInstance | ChangePrice) and event.region is not None:
                 yield from self._region(f"{path}.region", event.region)
             if isinstance(event, BuyInstance) and event.spec not in self.catalog.dedicated:
@@ -366,8 +208,7 @@ def _doubled(key: str, ids: Mapping[int, str]) -> Iterator[Fault]:
 
 
 def _unsorted(events: Mapping[int, Event]) -> Iterator[Fault]:
-    latest = None
-    for index, event in events.items():
-        if latest is not None and event.at < latest:
+    """One fault for each step back."""
+    for (_, before), (index, event) in pairwise(events.items()):
+        if event.at < before.at:
             yield Fault(f"events[{index}].at", "earlier than the event before it")
-        latest = event.at if latest is None else max(latest, event.at)

@@ -10,13 +10,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from billing import scenario as given
+from billing import scenario_parts as given
 from billing.basis import counter_meter
 from billing.calendar import hour_of, hour_start, next_full_hour
 from billing.errors import Refused
 from billing.packs import Source
 from billing.rating import Tier
-from billing.scenario import Scenario, ScenarioAccount
+from billing.scenario import Scenario
+from billing.scenario_parts import ScenarioAccount
 from billing.service import Billing
 from billing.tables import create_all
 from billing.upsert import insert_or_replace

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from config.units import parse_size
 from gateway.commands.options import Account, Admin, Config, Json, Key, desk
 from gateway.commands.output import Column, bytes_text, print_json, print_table
 from gateway.control.filter import Filter
@@ -63,3 +64,43 @@ def refund(
         print_json(done)
     else:
         typer.echo(f"{pack} is refunded", err=True)
+
+
+@packs.command("buy")
+def buy(
+    context: typer.Context,
+    offer: Annotated[str | None, typer.Argument(help="An offer of the price book; else describe the pack.")] = None,
+    account: Account = None,
+    meter: Annotated[str | None, typer.Option(metavar="METER", help="calls or egress.")] = None,
+    quantity: Annotated[str | None, typer.Option(metavar="N", help="Calls, or a size as 10GiB.")] = None,
+    months: Annotated[int | None, typer.Option(help="Of 30 days each.")] = None,
+    price: Annotated[str | None, typer.Option(metavar="AMOUNT", help="For the whole pack.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="SOURCE", help="purchase (default) or campaign.")] = None,
+    key: Key = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Buy a pack: an offer by its id, or a meter, quantity, months and price."""
+    described = {"meter": meter, "quantity": _units(quantity), "months": months, "price": price}
+    document: Document = {name: value for name, value in {"offer": offer, **described}.items() if value is not None}
+    if account is None or (offer is None and None in described.values()):
+        raise typer.BadParameter("an account is needed, and an offer or a meter, quantity, months and price")
+    document["account"] = account
+    if source is not None:
+        document["source"] = source
+    with desk(context, admin, config) as asked:
+        bought = asked.buy_pack(document, key)
+    if json:
+        print_json(bought)
+    else:
+        print_table(_COLUMNS, [bought])
+
+
+def _units(text: str | None) -> int | None:
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--quantity") from None

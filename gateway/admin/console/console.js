@@ -37,12 +37,11 @@ function bytes(n) {
   return `${i === 0 ? Math.round(n) : short.format(n)} ${units[i]}`;
 }
 
-// Money stays text: "93.26118164" loses trailing zeros after the second decimal, and gains separators.
-function money(text) {
-  if (text === undefined || text === null) return "–";
-  const [, sign, units, decimals] = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text) || [null, "", text, ""];
-  const rest = (decimals || "").replace(/0+$/, "").padEnd(2, "0");
-  return `${sign ? "−" : ""}${units.replace(/\B(?=(\d{3})+$)/g, ",")}.${rest}`;
+// Money stays text, and gains separators: all 8 decimals in tables, where they align; `places` of them elsewhere.
+function money(text, places = 8) {
+  const [, sign, units, decimals] = /^(-?)(\d+)\.(\d{8})$/.exec(text || "") || [];
+  if (units === undefined) return "–";
+  return `${sign ? "−" : ""}${units.replace(/\B(?=(\d{3})+$)/g, ",")}.${decimals.slice(0, places)}`;
 }
 
 const time = (text) => (text ? text.replace("T", " ").replace(/:00Z$/, "").replace("Z", "") : "–");
@@ -215,7 +214,8 @@ async function slow() {
     const word = $("account-state");
     word.textContent = own.state;
     word.className = `badge ${STATES[own.state] || ""}`;
-    $("balance").textContent = money(own.balance);
+    $("balance").textContent = money(own.balance, 2);
+    $("balance").title = money(own.balance);
     $("currency").textContent = own.currency || "";
     $("wallet").replaceChildren(...["cash", "income", "gift", "held"].flatMap((bucket) =>
       [make("dt", bucket), make("dd", money(own.wallet[bucket]))]));

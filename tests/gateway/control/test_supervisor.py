@@ -203,3 +203,16 @@ async def test_a_started_worker_is_found_by_its_run_file(bench: Bench) -> None:
     (predecessor,) = RunFiles(bench.data_dir).predecessors()
     assert {predecessor.pid} == bench.pids()
     assert predecessor.writer.startswith("node-1:b00t:shared-0:")
+
+
+async def test_a_snapshot_published_while_a_worker_starts_is_not_missed(bench: Bench) -> None:
+    """Between the fork and the open channel there is an instant in which nothing can be said."""
+    bench.publish(1)
+    start = asyncio.ensure_future(bench.supervisor.apply([bench.spec(free_port(), workers=1)]))
+    for _ in range(1000):
+        await asyncio.sleep(0)  # one turn of the loop
+        if list((bench.data_dir / "run" / "workers").glob("*.json")):
+            break
+    bench.publish(2)
+    await start
+    assert await bench.supervisor.applied(5.0)

@@ -1,0 +1,45 @@
+"""A node without workers for tests of the admin API: the real office on a real SQLite store."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from config.loading import load_settings
+from gateway.control.office import Office
+from gateway.control.store import Store
+from gateway.main import WIRING
+from tests.gateway.control.configuration import write_config
+
+T = TypeVar("T")
+TOKEN = "a-token-for-tests"
+
+
+class DeskNode:
+    """Implements gateway.admin.node.Node."""
+
+    def __init__(self, folder: Path, **values: Any) -> None:
+        self.settings = load_settings(write_config(folder, **values))
+        self.store = Store(self.settings, WIRING)
+        self.store.sync(self.settings)
+        self.store.load_services(self.settings)
+        self.is_up = True
+
+    async def ask(self, question: Callable[[Office], T]) -> T:
+        return question(self.store.office)
+
+    async def act(self, action: Callable[[Office], T]) -> T:
+        return action(self.store.office)
+
+    def is_ready(self) -> bool:
+        return self.is_up
+
+    def describe(self) -> dict[str, Any]:
+        clock = {"rate": 1.0, "now": "2026-01-15T09:00:00Z"}
+        slot = {"slot": 0, "pid": 1, "is_serving": True, "snapshot": 1}
+        return {"node": "node-1", "version": "0", "is_ready": True, "clock": clock, "pools": {"shared": [slot]}}
+
+    def exposition(self) -> bytes:
+        return b"tollgate_calls_total 0\n"
+
+    def close(self) -> None:
+        self.store.close()
