@@ -16,7 +16,7 @@ import socket
 import ssl
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import uvloop
@@ -25,6 +25,7 @@ from gateway.limits.limit import Limit
 from gateway.limits.table import LimitTable
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
+from gateway.proxy.matching import Matcher
 from gateway.proxy.service import build_router
 from gateway.proxy.target import Target
 from metering.clock import VirtualClock
@@ -107,7 +108,8 @@ class Worker:
             limits[key] = limit
             return limit
 
-        self._core.router, self._targets = build_router(snapshot, self._meter.row, make_limit, self._targets)
+        router, self._targets = build_router(snapshot, self._meter.row, make_limit, self._targets)
+        self._core.matcher = Matcher(router)
         self._limits = limits
         gc.collect()
         gc.freeze()  # A snapshot is long-lived: the collector need not walk it again.
@@ -117,7 +119,7 @@ class Worker:
         context = _tls_context(listener["tls"]) if listener["tls"] else None
         network, scheme, core = listener["network"], "https" if context else "http", self._core
         server = await self._loop.create_server(
-            lambda: ClientConnection(core, network, scheme),
+            lambda: cast(asyncio.Protocol, ClientConnection(core, network, scheme)),
             sock=socket.socket(fileno=listener["fd"]),
             ssl=context,
             backlog=LISTEN_BACKLOG,

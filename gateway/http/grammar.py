@@ -13,9 +13,9 @@ FIELD_VALUE_CHAR = rb"[\t \x21-\x7e\x80-\xff]"
 FIELD_LINE = TCHAR + rb"++:" + FIELD_VALUE_CHAR + rb"*+\r\n"
 FIELD_SECTION = rb"((?:" + FIELD_LINE + rb")*+)\r\n"
 
-# RFC 9112 3: request-line = method SP request-target SP HTTP-version CRLF
+# RFC 9112 3: request-line = method SP request-target SP HTTP-version CRLF. The target in two: up to "?", and from it.
 REQUEST_HEAD = re.compile(
-    rb"(" + TCHAR + rb"{1,32}+) ([\x21-\x7e]++) HTTP/1\.([01])\r\n" + FIELD_SECTION,
+    rb"(" + TCHAR + rb"{1,32}+) ([\x21-\x3e\x40-\x7e]++)(\?[\x21-\x7e]*+)? HTTP/1\.([01])\r\n" + FIELD_SECTION,
 )
 # RFC 9112 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP is often left out.
 RESPONSE_HEAD = re.compile(

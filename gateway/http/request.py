@@ -37,6 +37,7 @@ class RequestHead:
         "is_http11",
         "is_marked",
         "keeps_alive",
+        "line",
         "lowered",
         "method",
         "path",
@@ -51,6 +52,7 @@ class RequestHead:
         self.method = b""
         self.path = b""
         self.query = b""  # with its "?", or empty
+        self.line = b""  # method, a space and the path: what a route is found by
         self.is_http11 = True
         self.host = b""
         self.raw = b""  # The field section as it came,
@@ -80,15 +82,18 @@ class RequestHead:
             raise ProtocolError("bad_request", "malformed request head")
         if match.end() > head_bytes_max:
             raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
-        method, target, minor, fields = match.groups()
-        if len(target) > target_bytes_max:
+        method, path, query, minor, fields = match.groups(b"")
+        if len(path) + len(query) > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
         self.method = method
         self.is_http11 = self.keeps_alive = minor == b"1"
         self.content_length = 0
         self.fields = self.raw = fields
-        start = match.start(4)
+        start = match.start(5)
         self.lowered = data[start - 1 : start + len(fields)].lower()  # from the \n of the line before
+        self.path = path
+        self.query = query
+        self.line = data[: match.end(2)]
         if self.is_marked:
             self.is_marked = self.expects_continue = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
@@ -97,14 +102,9 @@ class RequestHead:
         if len(fields) > 4 * fields_max and fields.count(b"\n") > fields_max:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
         host = self._read_known_fields(fields)
-        if target[0] == 0x2F:  # origin-form
-            mark = target.find(b"?")
-            if mark < 0:
-                self.path, self.query = target, b""
-            else:
-                self.path, self.query = target[:mark], target[mark:]
-        else:
-            host = self._read_other_form(target, host)
+        if path[0] != 0x2F:  # not origin-form
+            host = self._read_other_form(path + query, host)
+            self.line = self.method + b" " + self.path
         if host is None:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host.
             if self.is_http11:
@@ -156,7 +156,7 @@ class RequestHead:
                     if not HOST.fullmatch(value):
                         raise ProtocolError("bad_request", "Host is malformed")
                     self._sound_host = value
-                host = value
+                host = self._sound_host
                 continue
             if name == b"content-length":
                 # RFC 9110 8.6, RFC 9112 6.3: repeated or listed lengths are refused, equal ones too.

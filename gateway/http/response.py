@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from gateway.http.errors import ProtocolError
-from gateway.http.grammar import CONTENT_LENGTH, RESPONSE_HEAD
+from gateway.http.grammar import RESPONSE_HEAD
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -16,8 +16,8 @@ STATUS_LINES_MAX: Final = 256
 # Status and reason as received, to what is made of them: answers repeat a few (0.3 us an answer).
 _STATUS_LINES: dict[bytes, tuple[int, bytes]] = {}
 _KNOWN_FIELD = re.compile(
-    rb"\n(?:content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
-    rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):"
+    rb"\n(content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
+    rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):([^\r]*+)"
 )
 
 
@@ -60,12 +60,11 @@ class ResponseHead:
         kept: list[bytes] | None = None
         at = 0
         for field in _KNOWN_FIELD.finditer(lowered):
-            start, colon = field.span()
-            end = lowered.index(b"\r", colon)
-            value = lowered[colon:end].strip()
-            name = lowered[start + 1 : colon - 1]
+            name, value = field.groups()
+            value = value.strip()
             if name == b"content-length":
-                if not CONTENT_LENGTH.fullmatch(value) or (length is not None and length != value):
+                # Digits alone, and few enough to stay below 2**63 (RFC 9110 8.6); equal repeats are one.
+                if not value.isdigit() or len(value) > 18 or (length is not None and length != value):
                     raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed")
                 if length is None:
                     length = value
@@ -74,8 +73,9 @@ class ResponseHead:
                 connection = value if connection is None else connection + b"," + value
             elif name == b"transfer-encoding":
                 coding = value if coding is None else coding + b"," + value
-            elif name == b"upgrade":
-                self.upgrade = fields[colon - 1 : end - 1].strip()
+            start, end = field.span()  # of the line in `fields`, which has no leading \n
+            if name == b"upgrade":
+                self.upgrade = fields[start + 8 : end - 1].strip()
             if kept is None:
                 kept = []
             kept.append(fields[at:start])

@@ -33,9 +33,10 @@ class LimitSet:
         least = limits[0]
         remaining = least.left + least.room
         for limit in limits:
-            if limit.left + limit.room < remaining:
+            left = limit.left + limit.room
+            if left < remaining:
                 least = limit
-                remaining = limit.left + limit.room
+                remaining = left
         return self._policy + least.text(remaining) + b"\r\n"
 
 

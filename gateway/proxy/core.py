@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.proxy.service import Service
+from gateway.proxy.matching import Matcher
 from gateway.routing.router import Router
 from metering.meter import Meter
 
 if TYPE_CHECKING:
-    from gateway.proxy.client import ClientConnection
+    from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import UpstreamConnection
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -44,9 +44,9 @@ class Core:
         "clients",
         "is_draining",
         "loop",
+        "matcher",
         "meter",
         "now_s",
-        "router",
         "tasks",
         "trusted_proxies",
         "upstreams",
@@ -65,8 +65,8 @@ class Core:
         self.trusted_proxies = trusted_proxies
         # Refusals before a service is known are metered here, and billed to nobody (DESIGN 1.7).
         self.anonymous_row = meter.row("-", "-", "-", "-")
-        self.router: Router[Service] = Router()
-        self.clients: set[ClientConnection] = set()
+        self.matcher = Matcher(Router())
+        self.clients: set[Downstream] = set()
         self.upstreams: set[UpstreamConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # connects under way
         self.is_draining = False

@@ -44,16 +44,19 @@ class KeyRule:
         self._keys = {digest: (digest, key_id) for digest, key_id in digests}
         self.strip: bool = document["strip"]
 
-    def key_of(self, raw: bytes, lowered: bytes) -> str | None:
-        """Id of the key in a field section, else None. A field that stands twice is no key.
-
-        The look-up is by digest, which a client cannot steer; the comparison itself takes constant time.
-        """
+    def value_in(self, raw: bytes, lowered: bytes) -> bytes | None:
+        """The key's field value in a field section. A field that stands twice is no key."""
         at = lowered.find(self._name)
         if at < 0 or lowered.find(self._name, at + 1) >= 0:
             return None
         begin = at + len(self._name)
-        value = raw[begin - 1 : lowered.index(b"\r", begin) - 1].strip(b" \t")
+        return raw[begin - 1 : lowered.index(b"\r", begin) - 1].strip(b" \t")
+
+    def key_of(self, value: bytes) -> str | None:
+        """Id of the key, else None.
+
+        The look-up is by digest, which a client cannot steer; the comparison itself takes constant time.
+        """
         digest = hashlib.sha256(value).digest()
         known = self._keys.get(digest)
         return known[1] if known is not None and hmac.compare_digest(known[0], digest) else None
@@ -99,9 +102,11 @@ class Service:
 
     __slots__ = (
         "addresses",
+        "body_bytes_max",
         "catch_all",
         "connect_timeout_s",
         "ejects_on_5xx",
+        "has_checks",
         "id",
         "idle_timeout_s",
         "instance",
@@ -135,6 +140,9 @@ class Service:
         self.keys = KeyRule(document["auth"]) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
+        self.body_bytes_max = instance.body_bytes_max
+        # False: nothing but size and limits stands between a request and its upstream, and one test says so.
+        self.has_checks = bool(has_rule or self.keys or self.is_websocket or not instance.is_serving)
         upstream = document["upstream"]
         self.preserves_host: bool = upstream["preserve_host"]
         self.ejects_on_5xx: bool = upstream["on_5xx"]

@@ -75,10 +75,12 @@ class Target:
 class TargetGroup:
     """A service's targets, smooth weighted round robin or least outstanding."""
 
-    __slots__ = ("_at", "_by_least", "_turns", "targets")
+    __slots__ = ("_at", "_by_least", "_turns", "base_path", "targets")
 
     def __init__(self, targets: Sequence[Target], balance: str) -> None:
         self.targets = tuple(targets)
+        base_paths = {target.base_path for target in targets}
+        self.base_path = base_paths.pop() if len(base_paths) == 1 else None  # the one all share, if they do
         self._by_least = balance == "least_outstanding"
         self._turns = _turns(targets)
         self._at = 0

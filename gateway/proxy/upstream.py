@@ -31,7 +31,7 @@ class Phase(IntEnum):
 PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKED, PHASE_UNTIL_CLOSE, PHASE_TUNNEL = Phase
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection:
     """Reads answers strictly and hands them to its client; what comes unasked closes it."""
 
     __slots__ = (

@@ -1,0 +1,325 @@
+"""The client's side of an exchange as bytes and counts: flow control, refusals, metering, and the one place it ends.
+
+What requests mean is in `client.py`, which builds on this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from bisect import bisect_left
+from enum import IntEnum
+from math import inf
+from typing import Final, cast
+
+from gateway.http.chunked import ChunkedDecoder
+from gateway.http.problem import PROBLEMS, problem_response
+from gateway.http.request import RequestHead
+from gateway.limits.admission import LimitSet
+from gateway.proxy.core import Core
+from gateway.proxy.forwarding import forwarded_fields
+from gateway.proxy.service import Address, Service
+from gateway.proxy.upstream import UpstreamConnection
+from metering.cells import (
+    BACKEND_ERRORS,
+    CALLS,
+    DURATION_BOUNDS_S,
+    DURATION_BUCKETS,
+    DURATION_SUM_US,
+    FRONTEND_ERRORS,
+    WEBSOCKET_CONNECTIONS,
+    egress_cell,
+)
+
+LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
+_BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
+_NO_LIMITS: Final = LimitSet(())
+
+
+class State(IntEnum):
+    """What the client's next bytes are."""
+
+    HEAD = 0  # a request's head, or a part of it
+    EXCHANGE = 1  # its content, or the next requests while the answer is awaited
+    TUNNEL = 2  # another protocol's
+    LINGER = 3  # nothing: answered and closing, read and dropped
+
+
+# An enum's member costs a descriptor at each use, a global does not (0.05 us, ten times a request).
+HEAD, EXCHANGE, TUNNEL, LINGER = State
+
+
+class Downstream:
+    """One client's connection. Slots stand in the order of their lifetime.
+
+    An asyncio protocol by its methods and not by inheritance, so that it can be compiled to a plain object.
+    """
+
+    __slots__ = (
+        # the connection
+        "_core",
+        "_meter",
+        "_egress_offset",
+        "_scheme",
+        "_address",
+        "_address_text",
+        "_is_trusted",
+        "_forwarded",
+        "transport",
+        "head",
+        "_buffer",
+        "_is_read_paused",
+        "_is_write_paused",
+        "deadline_s",
+        "_state",
+        # the exchange
+        "_service",
+        "_limits",
+        "_row",
+        "_request_id",
+        "_started_ns",
+        "_content_left",
+        "_content_bytes",
+        "_decoder",
+        "is_content_sent",
+        "_upstream",
+        "_is_connecting",
+        "_is_counted",
+        "_is_answered",
+        "_closes_after",
+    )
+
+    def __init__(self, core: Core, network: str, scheme: str) -> None:
+        self._core = core
+        self._meter = core.meter
+        self._egress_offset = egress_cell("client", network, "application")
+        self._scheme = scheme.encode()
+        self._address: Address = ipaddress.IPv4Address(0)
+        self._address_text = b""
+        self._is_trusted = False
+        self._forwarded = b""
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any callback uses it
+        self.head = RequestHead()
+        self._buffer = b""
+        self._is_read_paused = False
+        self._is_write_paused = False
+        self.deadline_s = inf
+        self._state: State = HEAD
+        self._service: Service | None = None
+        self._limits = _NO_LIMITS
+        self._row = core.anonymous_row
+        self._request_id = b""
+        self._started_ns = 0
+        self._content_left = 0  # bytes of the request's content still to come, CHUNKED while unknown
+        self._content_bytes = 0
+        self._decoder: ChunkedDecoder | None = None
+        self.is_content_sent = True
+        self._upstream: UpstreamConnection | None = None
+        self._is_connecting = False
+        self._is_counted = False
+        self._is_answered = False
+        self._closes_after = False
+
+    # --- the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if peer:
+            self._address = ipaddress.ip_address(peer[0].partition("%")[0])
+            self._address_text = str(self._address).encode()
+        core = self._core
+        self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
+        self._forwarded = forwarded_fields(self._address_text, self._scheme)
+        self.deadline_s = core.now_s + core.bounds.head_timeout_s
+        core.clients.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._core.clients.discard(self)
+        if self._state is EXCHANGE or self._state is TUNNEL:
+            # Forwarding began, so it is a call whatever follows (X10).
+            self._count_call()
+            self._drop_upstream()
+            self._end_exchange()
+        elif self._state is HEAD and self._buffer:
+            # One that sent part of a head is a request (DESIGN 1.7).
+            self._count_front_error("bad_request")
+        self._state = LINGER
+        self._buffer = b""
+
+    def deadline_passed(self) -> None:
+        self.deadline_s = inf
+        if self._state is EXCHANGE:
+            if self._content_left and not self._is_answered:
+                self._drop_upstream()
+                self._refuse("request_timeout", "the request's content stalled", close=True)
+        elif self._state is HEAD and self._buffer:
+            self._begin_refusal()
+            self._refuse("request_timeout", "the request's head took too long", close=True)
+        else:
+            self.transport.abort() if self._state is LINGER else self.transport.close()
+
+    def drain(self) -> None:
+        """The worker is leaving: at rest the connection closes, else after the answer under way."""
+        if self._state is HEAD and not self._buffer:
+            self.transport.close()
+
+    def _client_address(self) -> Address:
+        """The peer, or, where the peer is a trusted proxy, the last address it did not vouch for."""
+        if self._is_trusted and self.head.forwarded_for:
+            for text in reversed(self.head.forwarded_for.split(b",")):
+                try:
+                    address = ipaddress.ip_address(text.strip().decode("ascii", "replace"))
+                except ValueError:
+                    break
+                if not self._core.trusts(address):
+                    return address
+        return self._address
+
+    # --- flow control: who reads slowly is read from slowly, and memory stays flat
+
+    def pause_reading(self) -> None:
+        if not self._is_read_paused and not self.transport.is_closing():
+            self._is_read_paused = True
+            self.transport.pause_reading()
+            self.deadline_s = inf  # It is we who do not read.
+
+    def resume_reading(self) -> None:
+        if self._is_read_paused and not self.transport.is_closing():
+            self._is_read_paused = False
+            self.transport.resume_reading()
+            if self._content_left:
+                self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        if self._upstream is not None and self._upstream.transport is not None:
+            self._upstream.transport.pause_reading()
+            self._upstream.deadline_s = inf
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        upstream = self._upstream
+        if upstream is not None and upstream.transport is not None:
+            upstream.transport.resume_reading()
+            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+
+    @property
+    def service_idle_timeout_s(self) -> float:
+        return self._service.idle_timeout_s if self._service is not None else inf
+
+    def _drop_upstream(self) -> None:
+        self._is_connecting = False
+        if self._upstream is not None:
+            self._upstream.leave()
+            self._upstream = None
+
+    # --- what goes to the client
+
+    def relay(self, data: bytes) -> None:
+        self._meter.cells[self._row + self._egress_offset] += len(data)
+        self.transport.write(data)
+
+    def _begin_refusal(self) -> None:
+        """A request refused before its head was understood."""
+        self._state = EXCHANGE
+        self._row = self._core.anonymous_row
+        self._request_id = self._core.next_request_id()
+        self._buffer = b""
+        self.head.method = b""
+        self.head.content_length = -1  # Unknown: the client may be sending still.
+
+    def _refuse(self, code: str, detail: str, fields: bytes = b"", *, close: bool = False) -> None:
+        """A front-end error: no call, nothing forwarded that counts (B4, X11)."""
+        self._count_front_error(code)
+        # Content that is still to come, and that we shall not read, cannot be told from a next request.
+        self._closes_after = self._closes_after or close or self.head.content_length != 0
+        if code == "account_suspended":
+            self._row = self._core.anonymous_row  # X15: nothing billed while suspended, its bytes neither.
+        self._answer(code, detail, fields)
+
+    def _fail(self, code: str, detail: str) -> None:
+        """A failure behind the gateway: a valid call all the same (B5)."""
+        self._count_call()
+        self._meter.cells[self._row + BACKEND_ERRORS[code]] += 1
+        if self._is_answered:
+            # Part of the answer is out: cutting it short, visibly, is all that is left.
+            self._end_exchange()
+            self._state = LINGER
+            self.transport.abort()
+            return
+        self._answer(code, detail, b"")
+
+    def _answer(self, code: str, detail: str, fields: bytes) -> None:
+        if self._core.is_draining or self._content_left or not self.is_content_sent:
+            self._closes_after = True
+        text = problem_response(
+            PROBLEMS[code],
+            detail,
+            self._request_id,
+            fields + self._limits.fields(),
+            close=self._closes_after,
+            with_content=self.head.method != b"HEAD",
+        )
+        self.relay(text)
+        self._end_exchange()
+        self._next()
+
+    # --- counts, and the end of every exchange
+
+    def _count_call(self) -> None:
+        """Counts the exchange once: a call, or a WebSocket connection (B6)."""
+        if not self._is_counted:
+            self._is_counted = True
+            service = self._service
+            is_websocket = service is not None and service.is_websocket
+            self._meter.cells[self._row + (WEBSOCKET_CONNECTIONS if is_websocket else CALLS)] += 1
+
+    def _count_front_error(self, code: str) -> None:
+        self._meter.cells[self._row + FRONTEND_ERRORS[code]] += 1
+
+    def _end_exchange(self) -> None:
+        """Where every exchange ends, whatever became of it."""
+        service = self._service
+        if service is not None:
+            if self._is_counted and not service.is_websocket:  # The histogram covers calls.
+                duration_us = (time.monotonic_ns() - self._started_ns) // 1000
+                cells = self._meter.cells
+                row = self._row
+                cells[row + DURATION_SUM_US] += duration_us
+                cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
+            self._service = None
+            self._limits = _NO_LIMITS
+            self._row = self._core.anonymous_row
+        self._is_counted = False
+
+    def _next(self) -> None:
+        """After an answer: the next request, or the end of the connection."""
+        if self._closes_after:
+            self._close()
+            return
+        self._state = HEAD
+        self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
+        if self._is_read_paused:
+            self.resume_reading()
+        if self._buffer:
+            # Not from here: a client that pipelines many requests would be a recursion as deep.
+            self._core.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Reads the requests that came while another was under way."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Closes; reads on a little where the client may still be sending (RFC 9112 9.6)."""
+        self._buffer = b""
+        was_sending = self._content_left != 0 or self.head.content_length != 0
+        self._state = LINGER
+        self._content_left = 0
+        self.deadline_s = self._core.now_s + LINGER_S
+        if was_sending and self.transport.can_write_eof():
+            self.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()

@@ -1,0 +1,89 @@
+"""From a request's head to its service and route, or to the refusal that says why there is none (DESIGN 1.7)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+from gateway.http.request import RequestHead
+from gateway.proxy.service import Route, Service
+from gateway.routing.path import normal_path
+from gateway.routing.router import Router
+
+# Requests repeat their paths, so a found match is kept. Random paths only empty the store now and then.
+MATCHES_MAX: Final = 8192
+
+
+class Match:
+    """Where every request with this host, method and path goes."""
+
+    __slots__ = ("line", "path", "route", "service")
+
+    def __init__(self, service: Service, route: Route, method: bytes, path: bytes) -> None:
+        self.service = service
+        self.route = route
+        self.path = path  # as the upstream sees it, below the target's own
+        base_path = service.targets.base_path
+        # Method and path of the upstream's request line, where all targets share their base path.
+        self.line = None if base_path is None else method + b" " + base_path + path
+
+
+class Unmatched:
+    """Why a request goes nowhere. ``fields`` are whole lines for the answer; ``service`` is known from routing on."""
+
+    __slots__ = ("closes", "code", "detail", "fields", "service")
+
+    def __init__(self, code: str, detail: str, service: Service | None = None, fields: bytes = b"") -> None:
+        self.code = code
+        self.detail = detail
+        self.fields = fields
+        self.service = service
+        self.closes = code == "bad_request"
+
+
+class Matcher:
+    """The router of one snapshot, with the matches it has made."""
+
+    __slots__ = ("_count", "_known", "_router")
+
+    def __init__(self, router: Router[Service]) -> None:
+        self._router = router
+        self._known: dict[bytes, dict[bytes, Match]] = {}  # host -> "GET /path" -> where it goes
+        self._count = 0
+
+    def find(self, head: RequestHead) -> Match | Unmatched:
+        """Never raises: what is wrong with the path is in the answer."""
+        of_host = self._known.get(head.host)
+        if of_host is not None:
+            match = of_host.get(head.line)
+            if match is not None:
+                return match
+        return self._find(head)
+
+    def _find(self, head: RequestHead) -> Match | Unmatched:
+        try:
+            path = normal_path(head.path)
+        except ProtocolError as error:
+            return Unmatched(error.code, error.detail)
+        service = self._router.find(head.host, path)
+        if service is None:
+            return Unmatched("no_route", "no service is at this host and path")
+        below = path[service.prefix_bytes :] or b"/"
+        if service.routes is None:
+            route = service.catch_all
+        else:
+            found, allowed = service.routes.find(head.method, below)
+            if found is None:
+                if not allowed:
+                    return Unmatched("no_route", "the service has no such route", service)
+                names = b", ".join(sorted(allowed | ({b"HEAD"} if b"GET" in allowed else set())))
+                detail = "no route here takes this method"
+                return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
+            route = found
+        match = Match(service, route, head.method, below if service.strips_path else path)
+        if self._count >= MATCHES_MAX:
+            self._known.clear()
+            self._count = 0
+        self._known.setdefault(head.host, {})[head.line] = match
+        self._count += 1
+        return match

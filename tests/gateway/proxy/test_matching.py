@@ -1,0 +1,85 @@
+"""Matches are kept, bounded, and never outlive what they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.http.request import RequestHead
+from gateway.limits.limit import Limit
+from gateway.proxy import matching
+from gateway.proxy.matching import Match, Matcher, Unmatched
+from gateway.proxy.service import build_router
+from tests.gateway.data_plane import instance, service
+
+
+def _no_limit(level: str, name: str, document: dict[str, Any]) -> Limit:
+    raise AssertionError("no limits here")
+
+
+def matcher(*services: dict[str, Any]) -> Matcher:
+    snapshot = {"instances": {"one": instance()}, "services": list(services)}
+    return Matcher(build_router(snapshot, lambda *_: 0, _no_limit, {})[0])
+
+
+def head(method: str, target: str, host: str = "h") -> RequestHead:
+    parsed = RequestHead()
+    assert parsed.parse(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), 9999, 9999, 9)
+    return parsed
+
+
+ITEMS = service("a", 9, routes=[{"id": "get", "methods": ["GET"], "path": "/x", "limit": None}])
+
+
+def test_a_match_is_found_once_and_kept() -> None:
+    found = matcher(ITEMS)
+    first = found.find(head("GET", "/a/x?q=1"))
+    assert isinstance(first, Match)
+    assert first.line == b"GET /x"
+    assert found.find(head("GET", "/a/x?q=2")) is first
+    assert isinstance(found.find(head("POST", "/a/x")), Unmatched)
+    assert found.find(head("GET", "/a/x", host="other")) is not first
+
+
+def test_spellings_of_a_path_that_mean_the_same_go_the_same_way() -> None:
+    found = matcher(ITEMS)
+    for target in ("/a//x", "/a/./x", "/a/%78", "/b/../a/x"):
+        match = found.find(head("GET", target))
+        assert isinstance(match, Match), target
+        assert match.line == b"GET /x"
+
+
+@pytest.mark.parametrize(
+    "method, target, code, fields",
+    [
+        ("GET", "/b", "no_route", b""),
+        ("GET", "/a/y", "no_route", b""),
+        ("POST", "/a/x", "method_not_allowed", b"Allow: GET, HEAD\r\n"),
+        ("GET", "/a/%2f", "bad_request", b""),
+        ("GET", "/../a/x", "bad_request", b""),
+    ],
+)
+def test_what_fits_nowhere_says_why(method: str, target: str, code: str, fields: bytes) -> None:
+    unmatched = matcher(ITEMS).find(head(method, target))
+    assert isinstance(unmatched, Unmatched)
+    assert (unmatched.code, unmatched.fields, unmatched.closes) == (code, fields, code == "bad_request")
+
+
+def test_kept_matches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "MATCHES_MAX", 10)
+    found = matcher(service("a", 9))
+    for number in range(95):
+        assert isinstance(found.find(head("GET", f"/a/{number}", host=f"h{number % 7}")), Match)
+        assert sum(len(lines) for lines in found._known.values()) <= 10
+
+
+def test_targets_with_paths_of_their_own_get_lines_of_their_own() -> None:
+    targets = [
+        {"url": "http://127.0.0.1:9/one", "weight": 1, "network": "vpc"},
+        {"url": "http://127.0.0.1:9/two", "weight": 1, "network": "vpc"},
+    ]
+    match = matcher(service("a", 9, upstream={"targets": targets})).find(head("GET", "/a/x"))
+    assert isinstance(match, Match)
+    assert match.line is None
+    assert match.path == b"/x"
