@@ -1,5 +1,6 @@
 # Built once, run small: wheels are made in the first stage, the second holds no compiler.
 FROM python:3.11-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY gateway gateway
@@ -7,7 +8,9 @@ COPY metering metering
 COPY billing billing
 COPY config config
 COPY loadtest loadtest
-RUN python -m venv /opt/tollgate && /opt/tollgate/bin/pip install --no-cache-dir '.[postgres]'
+RUN python -m venv /opt/tollgate && /opt/tollgate/bin/pip install --no-cache-dir '.[postgres,compiled]' \
+ && /opt/tollgate/bin/python -m gateway.compiled \
+ && /opt/tollgate/bin/pip uninstall -y mypy
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/tollgate tollgate

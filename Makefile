@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-compiled compiled lint bench clean
 
 # Installed once for each state of pyproject.toml. A stamp for each, so that a demo needs no test tools.
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[compiled]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml
@@ -16,11 +16,21 @@ $(VENV)/.installed-dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev,postgres]'
 	touch $@ $(VENV)/.installed
 
+# Without a C compiler it says so, and the node runs its sources.
 demo: $(VENV)/.installed
+	-@$(BIN)/python -m gateway.compiled
 	$(BIN)/tollgate demo $(ARGS)
 
+compiled: $(VENV)/.installed
+	$(BIN)/python -m gateway.compiled
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+# What goes through workers, on their compiled build.
+test-compiled: $(VENV)/.installed-dev
+	$(BIN)/python -m gateway.compiled
+	TOLLGATE_COMPILED=1 $(BIN)/python -m pytest tests/gateway tests/test_end_to_end.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

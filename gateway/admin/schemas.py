@@ -93,6 +93,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "node": _TEXT,
             "version": _TEXT,
+            "is_compiled": _FLAG,
             "is_ready": _FLAG,
             "clock": _object({"rate": {"type": "number"}, "now": _TIME}),
             "pools": {

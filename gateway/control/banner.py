@@ -7,12 +7,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from config.schema import Settings
+from gateway.compiled import is_used
 from gateway.control.pools import PoolSpec
 from metering.clock import VirtualClock
 
 
 def banner(settings: Settings, pools: Sequence[PoolSpec], clock: VirtualClock, admin_url: str) -> str:
-    lines = [f"tollgate {version('tollgate')}, node {settings.node.name}, data in {settings.node.data_dir}"]
+    path = "compiled" if is_used() else "not compiled"
+    lines = [
+        f"tollgate {version('tollgate')}, node {settings.node.name}, data in {settings.node.data_dir}",
+        f"  {'request path':<16} {path}",
+    ]
     for pool in pools:
         workers = f"{pool.workers} worker{'s' if pool.workers > 1 else ''}"
         for entry in pool.entries:

@@ -25,6 +25,7 @@ from config.schema import Settings
 from gateway.admin.app import AdminServer, make_app
 from gateway.admin.metrics import NodeMetrics
 from gateway.admin.token import open_token
+from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
 from gateway.control.bookkeeper import Bookkeeper
 from gateway.control.errors import DataDirBusy, StartError
@@ -93,6 +94,10 @@ class Control:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises StartError, DataDirBusy, and what the store raises at start."""
+        try:
+            is_used()
+        except CompileError as error:
+            raise StartError(str(error)) from None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
@@ -267,6 +272,7 @@ class Control:
         return {
             "node": self._settings.node.name,
             "version": version("tollgate"),
+            "is_compiled": is_used(),
             "is_ready": self.is_ready(),
             "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
             "pools": self._supervisor.pools(),

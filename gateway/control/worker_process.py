@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from gateway.compiled import worker_environment
 from gateway.control.pools import PoolSpec
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process = subprocess.Popen(  # noqa: ASYNC220  (a fork of some ms; awaits would open a race with death)
                 [*command, orjson.dumps(boot).decode()],
                 stdin=subprocess.DEVNULL,
+                env=worker_environment(),
                 pass_fds=(theirs.fileno(), *fds),
                 start_new_session=True,
             )

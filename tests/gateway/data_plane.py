@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.compiled import worker_environment
 from gateway.limits.table import LimitTable
 from metering.cells import METERS
 from metering.counter_file import CounterFileReader, row_cells, row_key
@@ -114,6 +115,7 @@ class WorkerProcess:
             [sys.executable, "-m", "gateway.worker", json.dumps(boot)],
             pass_fds=[self._listening.fileno(), theirs.fileno()],
             cwd=ROOT,
+            env=worker_environment(),
         )
         theirs.close()
         self._news = self.channel.makefile("r")

@@ -1,0 +1,129 @@
+"""The request path as C extensions, made by mypyc from the sources that run otherwise: `python -m gateway.compiled`.
+
+A build is a copy of the worker's sources with the compiled modules beside them, kept under the Python prefix by the
+digest of those sources. A worker runs the build of its own sources where there is one, and the sources where there is
+none: after an edit, or on a machine without a C compiler. What both do is the same, and both are tested.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+# What a worker imports, and of it what every request runs through.
+_PACKAGES: Final = ("gateway", "gateway/http", "gateway/limits", "gateway/proxy", "gateway/routing", "metering")
+_COMPILED: Final = ("gateway/http", "gateway/limits", "gateway/proxy", "gateway/routing")
+_NOT_OF_WORKERS: Final = ("gateway/compiled.py", "gateway/main.py")
+_COMPILED_BESIDE: Final = ("metering/meter.py",)
+_OPTIMISATION: Final = "3"
+_SWITCH: Final = "TOLLGATE_COMPILED"  # 0: run the sources, whatever was built; 1: run a build or nothing
+
+
+def sources() -> Iterator[Path]:
+    """The worker's modules, relative to ROOT, in order."""
+    for package in _PACKAGES:
+        for path in sorted((ROOT / package).glob("*.py")):
+            relative = path.relative_to(ROOT)
+            if str(relative) not in _NOT_OF_WORKERS:
+                yield relative
+
+
+@cache
+def home() -> Path:
+    """Where the build of these sources for this Python is, or would be."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sources():
+        digest.update(b"%b\0%b\0" % (str(path).encode(), (ROOT / path).read_bytes()))
+    return _shelf() / digest.hexdigest()[:16]
+
+
+def is_used() -> bool:
+    """Whether workers run a build. Raises CompileError where one is asked for and there is none."""
+    wish = os.environ.get(_SWITCH)
+    if wish == "1" and not is_built():
+        raise CompileError(f"{_SWITCH}=1, and these sources are not built: python -m gateway.compiled")
+    return wish != "0" and is_built()
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment that a worker is started with. Raises CompileError as `is_used` does."""
+    environment = dict(os.environ)
+    if is_used():
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(home()), environment.get("PYTHONPATH"))))
+        environment["PYTHONSAFEPATH"] = "1"  # else `-m` puts the working directory, perhaps the sources', before it
+    return environment
+
+
+def is_built() -> bool:
+    return home().is_dir()
+
+
+def build() -> None:
+    """Builds what is not built, and forgets older builds. Raises CompileError."""
+    if is_built():
+        return
+    _shelf().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_shelf()) as folder:
+        place = Path(folder) / "build"
+        for path in sources():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, place / path)
+        _compile(place)
+        shutil.rmtree(place / "build", ignore_errors=True)
+        for old in _shelf().iterdir():
+            if old != Path(folder):
+                shutil.rmtree(old, ignore_errors=True)
+        place.rename(home())
+
+
+class CompileError(Exception):
+    """No compiler, no mypyc, or sources they do not take. The message ends with what they said."""
+
+
+def _compile(place: Path) -> None:
+    modules = [str(path) for path in sources() if str(path.parent) in _COMPILED and path.name != "__init__.py"]
+    program = (
+        "from setuptools import setup\n"
+        "from mypyc.build import mypycify\n"
+        f"setup(name='tollgate-request-path', packages=[], ext_modules=mypycify({[*modules, *_COMPILED_BESIDE]!r}, "
+        f"opt_level='{_OPTIMISATION}', debug_level='0'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "build_ext", "--inplace"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(place)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode != 0:
+        raise CompileError(f"mypyc ended with {done.returncode}:\n{done.stdout[-2000:]}")
+
+
+def _shelf() -> Path:
+    return Path(sys.prefix) / "share" / "tollgate" / "compiled"
+
+
+def main() -> int:
+    """1 where it cannot be built; the sources run all the same."""
+    try:
+        build()
+    except (CompileError, OSError) as error:
+        sys.stderr.write(f"tollgate: the request path is not compiled, its sources run instead: {error}\n")
+        return 1
+    sys.stdout.write(f"tollgate: the request path is compiled, in {home()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
