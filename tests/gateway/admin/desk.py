@@ -36,7 +36,14 @@ class DeskNode:
     def describe(self) -> dict[str, Any]:
         clock = {"rate": 1.0, "now": "2026-01-15T09:00:00Z"}
         slot = {"slot": 0, "pid": 1, "is_serving": True, "snapshot": 1}
-        return {"node": "node-1", "version": "0", "is_ready": True, "clock": clock, "pools": {"shared": [slot]}}
+        return {
+            "node": "node-1",
+            "version": "0",
+            "is_compiled": False,
+            "is_ready": True,
+            "clock": clock,
+            "pools": {"shared": [slot]},
+        }
 
     def exposition(self) -> bytes:
         return b"tollgate_calls_total 0\n"
