@@ -311,7 +311,9 @@ def _lines(bill: dict[str, Any]) -> list[dict[str, Any]]:
 def _print_bill(console: Console, bill: dict[str, Any]) -> None:
     table = Table(title="The bill (tollgate bill), USD")
     for column in ("hour", "instance", "meter", "quantity", "price", "amount"):
-        table.add_column(column, justify="left" if column in ("hour", "instance", "meter") else "right", no_wrap=True)
+        is_text = column in ("hour", "instance", "meter")
+        # A number with its end cut off would be another number; text may fold.
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     per = {1: "s", 10_000: "10K", 1 << 30: "GB"}
     for line in _lines(bill):
         price = f"{line['unit_price']}/{per[line['per']]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from rich.console import Console
@@ -32,7 +32,9 @@ def print_table(columns: Sequence[Column], items: Iterable[Document], title: str
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
+        # On a narrow terminal text folds; a number with its end cut off would be another number.
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.title, justify=justify, no_wrap=column.is_number, overflow="fold")
     for item in items:
         table.add_row(*(Text(_text(column.show(item))) for column in columns))
     console.print(table)
