@@ -10,6 +10,7 @@ from config.catalog import Catalog
 from config.errors import Fault
 from config.prices import PriceBook
 from config.schema import InstanceSettings, Route, ServiceSettings, Settings
+from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
 
@@ -128,6 +129,7 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
         if id in key_ids[:index]:
             yield Fault(f"{dot}auth.keys[{index}].id", f"{id} stands twice")
     yield from _routes(service.routes, dot)
+    yield from check_upstream(service.upstream, f"{dot}upstream")
 
 
 def _routes(routes: Sequence[Route], dot: str) -> Iterator[Fault]:

@@ -73,6 +73,12 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _server_name(value: str) -> str:
+    if value.startswith("*."):
+        raise ValueError(f"{value!r} is no host name: a server has one, without wildcards")
+    return _host(value)
+
+
 def _cidr(value: str) -> str:
     return str(ipaddress.ip_network(value, strict=False))
 
@@ -228,7 +234,7 @@ class Auth(Strict):
 
 class Target(Strict):
     url: Annotated[str, AfterValidator(_url)]
-    weight: int = Field(default=1, ge=1, le=100)
+    weight: int = Field(default=1, ge=1, le=1000)
 
 
 class Health(Strict):
@@ -245,16 +251,28 @@ class Timeouts(Strict):
     idle: Duration = 60.0
 
 
+class UpstreamTls(Strict):
+    """Towards `https` targets. Verification is on unless said otherwise, by the system's authorities or by ``ca``."""
+
+    verify: bool = True
+    ca: FilePath | None = None
+    server_name: Annotated[str, AfterValidator(_server_name)] | None = None
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+
+
 class Upstream(Strict):
     network: Network | None = None
     balance: Literal["round_robin", "least_outstanding", "client_hash"] = "round_robin"
     targets: tuple[Target, ...] = Field(min_length=1, max_length=256)
     health: Health | None = None
+    tls: UpstreamTls = UpstreamTls()
     timeouts: Timeouts = Timeouts()
     retries: int = Field(default=1, ge=0, le=10)
     preserve_host: bool = True
     on_5xx: bool = False
     pool_idle: Duration = 60.0
+    connections_max: int = Field(default=4096, ge=1, le=60_000)  # for each target and worker; an address has as many
 
 
 class Route(Strict):

@@ -28,6 +28,7 @@ from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
 from gateway.proxy.matching import Matcher
 from gateway.proxy.service import build_router
 from gateway.proxy.target import Target
+from gateway.proxy.target_book import TargetBook
 from metering.clock import VirtualClock
 from metering.meter import Meter
 
@@ -59,7 +60,7 @@ class Worker:
             ),
             tuple(ipaddress.ip_network(cidr) for cidr in boot["trusted_proxies"]),
         )
-        self._targets: dict[tuple[str, str, str], Target] = {}
+        self._targets = TargetBook(self._tell_of_target)
         self._limits: dict[tuple[str, int, int, int], Limit] = {}
         self._servers: list[asyncio.Server] = []
         self._channel: asyncio.StreamWriter | None = None
@@ -108,8 +109,8 @@ class Worker:
             limits[key] = limit
             return limit
 
-        router, self._targets = build_router(snapshot, self._meter.row, make_limit, self._targets)
-        self._core.matcher = Matcher(router)
+        self._core.matcher = Matcher(build_router(snapshot, self._meter.row, make_limit, self._targets))
+        self._targets.swap()
         self._limits = limits
         gc.collect()
         gc.freeze()  # A snapshot is long-lived: the collector need not walk it again.
@@ -136,9 +137,7 @@ class Worker:
                     # The snapshot before goes on serving; the control process sees that none was applied.
                     log.exception("snapshot %s was not applied", message["version"])
             elif message["do"] == "targets":
-                down = {(service, url) for service, url in message["down"]}
-                for (service, url, _), target in self._targets.items():
-                    target.is_probed_down = (service, url) in down
+                self._targets.set_down({(service, url) for service, url in message["down"]})
             elif message["do"] == "drain":
                 self._stop.set()
         self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
@@ -146,6 +145,10 @@ class Worker:
     def _tell(self, message: dict[str, Any]) -> None:
         if self._channel is not None:
             self._channel.write(orjson.dumps(message) + b"\n")
+
+    def _tell_of_target(self, at: str, target: Target) -> None:
+        log.warning("target %s of service %s %s", target.url, target.place.service, at)
+        self._tell({"at": at, "service": target.place.service, "target": target.url})
 
     async def _turn_hours(self) -> None:
         while True:

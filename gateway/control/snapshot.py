@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.catalog import Catalog
-from config.schema import InstanceSettings, ServiceSettings, Settings
+from config.schema import Health, InstanceSettings, ServiceSettings, Settings
 from gateway.control.pools import SHARED
 
 Document = dict[str, Any]
@@ -146,6 +146,9 @@ def _upstream(service: ServiceSettings) -> Document:
         "on_5xx": upstream.on_5xx,
         "retries": upstream.retries,
         "pool_idle": upstream.pool_idle,
+        "connections_max": upstream.connections_max,
+        "eject": (upstream.health or Health()).eject,
+        "tls": upstream.tls.model_dump(mode="json"),
         "timeouts": {
             "connect": upstream.timeouts.connect,
             "response": upstream.timeouts.response,

@@ -5,7 +5,6 @@ Everything here is callbacks without awaits: a step either finishes or leaves it
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from math import inf
@@ -18,13 +17,14 @@ from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.limits.limit import Limit
 from gateway.proxy.core import Core
+from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match, Unmatched
 from gateway.proxy.service import KeyRule, Service
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
-from metering.cells import BACKEND_ERRORS, INGRESS
+from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
 
 PIPELINED_BYTES_MAX: Final = 64 * 1024  # Beyond it reading stops until the exchange under way has ended.
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 9.2.2
@@ -187,7 +187,7 @@ class ClientConnection(Downstream):
         if not service.instance.is_serving:
             self._refuse("account_suspended", "the account is suspended")
             return False
-        if service.addresses is not None and not service.addresses.admits(self._client_address()):
+        if service.addresses is not None and not service.addresses.admits(self.client_address()):
             self._refuse("forbidden", "the client's address is not allowed here")
             return False
         keys = service.keys
@@ -225,7 +225,7 @@ class ClientConnection(Downstream):
         else:
             self.is_content_sent = True
             self._count_call()
-        target = service.targets.pick(core.now_s)
+        target = service.targets.pick(core.now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
@@ -264,33 +264,17 @@ class ClientConnection(Downstream):
         return request_text(head, line, host_field, tail, self._request_id)
 
     async def _connect(self, service: Service, target: Target) -> None:
-        core = self._core
         exchange = self._request_id
         try:
-            async with asyncio.timeout(service.connect_timeout_s):
-                _, connection = await core.loop.create_connection(
-                    lambda: UpstreamConnection(core, target, service.pool_idle_s),  # type: ignore[type-var]
-                    target.host,
-                    target.port,
-                    ssl=target.tls,
-                    local_addr=target.local_address,
-                )
-        except TimeoutError:
-            target.failed(core.now_s)
+            connection = await dial(self._core, target, service)
+        except DialError as error:
             if self._is_awaiting(exchange):
-                self._fail("gateway_timeout", "connecting to the upstream took too long")
-            return
-        except OSError as error:
-            target.failed(core.now_s)
-            if self._is_awaiting(exchange):
-                self._retry_or_fail(service, target, f"the upstream cannot be reached ({error.__class__.__name__})")
+                self._retry_or_fail(service, target, error.code, error.detail)
             return
         if self._is_awaiting(exchange):
             self._send_head(service, connection)
-        elif len(target.idle) < 1:
-            connection.is_reused = True  # The client left meanwhile; the next one finds it at rest.
-            connection.deadline_s = core.now_s + service.pool_idle_s
-            target.idle.append(connection)
+        elif not target.idle and target.idle_max:
+            connection.rest()  # The client left meanwhile; the next one finds it.
         else:
             connection.abort()
 
@@ -300,15 +284,17 @@ class ClientConnection(Downstream):
             return True
         return False
 
-    def _retry_or_fail(self, service: Service, target: Target, detail: str) -> None:
+    def _retry_or_fail(self, service: Service, target: Target, code: str, detail: str) -> None:
         """Nothing of this request has been answered. Another target, when the rules of DESIGN 1.2 let us."""
-        if self._retries_left > 0:
+        core, cells = self._core, self._meter.cells
+        calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
+        if self._retries_left > 0 and service.retry_budget.take(calls, core.now_s):
             self._retries_left -= 1
-            other = service.targets.pick(self._core.now_s, avoid=target)
+            other = service.targets.pick(core.now_s, self, avoid=target)
             if other is not None:
                 self._send_to(service, other)
                 return
-        self._fail("bad_gateway", detail)
+        self._fail(code, detail)
 
     def _send_head(self, service: Service, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
@@ -418,8 +404,8 @@ class ClientConnection(Downstream):
         if upstream is not None:
             if status >= 500 and service is not None and service.ejects_on_5xx:
                 upstream.target.failed(self._core.now_s)
-            elif upstream.target.failures:
-                upstream.target.succeeded()
+            elif upstream.target.failures or upstream.target.is_ejected:
+                upstream.target.succeeded(self._started_ns / 1e9)
             self._upstream = None
         if self._is_chunking:
             self.relay(LAST_CHUNK)
@@ -436,7 +422,7 @@ class ClientConnection(Downstream):
             # It had closed while at rest, most likely; that costs no retry, and each such try uses one up.
             self._send_to(service, upstream.target)
         elif is_safe:
-            self._retry_or_fail(service, upstream.target, "the upstream closed without an answer")
+            self._retry_or_fail(service, upstream.target, "bad_gateway", "the upstream closed without an answer")
         else:
             self._fail("bad_gateway", "the upstream closed without an answer")
 
@@ -450,6 +436,7 @@ class ClientConnection(Downstream):
         more = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self.relay(response_text(head, self._request_id, more, rest))
         if self._upstream is not None:
+            self._upstream.target.succeeded(self._started_ns / 1e9)
             self._upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
             if self._buffer:
                 data, self._buffer = self._buffer, b""

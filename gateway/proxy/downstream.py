@@ -165,7 +165,7 @@ class Downstream:
         if self._state is HEAD and not self._buffer:
             self.transport.close()
 
-    def _client_address(self) -> Address:
+    def client_address(self) -> Address:
         """The peer, or, where the peer is a trusted proxy, the last address it did not vouch for."""
         if self._is_trusted and self.head.forwarded_for:
             for text in reversed(self.head.forwarded_for.split(b",")):

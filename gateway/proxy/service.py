@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import time
 from collections.abc import Callable
 from typing import Any
 
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
-from gateway.proxy.target import Target, TargetGroup
+from gateway.proxy.balance import TargetGroup
+from gateway.proxy.retry_budget import RetryBudget
+from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router, RouteTree
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -117,6 +120,7 @@ class Service:
         "preserves_host",
         "response_timeout_s",
         "retries",
+        "retry_budget",
         "routes",
         "row",
         "strips_path",
@@ -129,7 +133,8 @@ class Service:
         instance: Instance,
         row: int,
         make_limit: MakeLimit,
-        targets: tuple[Target, ...],
+        targets: TargetGroup,
+        retry_budget: RetryBudget,
     ) -> None:
         self.id: str = document["id"]
         self.instance = instance
@@ -152,7 +157,8 @@ class Service:
         self.connect_timeout_s: float = timeouts["connect"]
         self.response_timeout_s: float = timeouts["response"]
         self.idle_timeout_s: float = timeouts["idle"]
-        self.targets = TargetGroup(targets, upstream["balance"])
+        self.targets = targets
+        self.retry_budget = retry_budget
         # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
         is_shadow = document["limit_mode"] == "shadow"
         outer = (instance.limit,) if instance.limit else ()
@@ -172,26 +178,19 @@ def build_router(
     snapshot: dict[str, Any],
     row_of: RowOf,
     make_limit: MakeLimit,
-    known_targets: dict[tuple[str, str, str], Target],
-) -> tuple[Router[Service], dict[tuple[str, str, str], Target]]:
+    book: TargetBook,
+) -> Router[Service]:
     """A router over a snapshot (shape: DESIGN 2.1, written by the control process).
 
-    ``known_targets`` are those of the snapshot before: a target that stays keeps its connections and health.
+    ``book`` knows the targets of the snapshot before; ``book.swap()`` is the caller's, once the router is in use.
     """
     instances = {id: Instance(id, document, make_limit) for id, document in snapshot["instances"].items()}
     router: Router[Service] = Router()
-    targets: dict[tuple[str, str, str], Target] = {}
+    book.begin()
     for document in snapshot["services"]:
         instance = instances[document["instance"]]
-        group = []
-        for item in document["upstream"]["targets"]:
-            key = (document["id"], item["url"], instance.egress_ip or "")
-            target = known_targets.get(key)
-            if target is None or target.weight != item["weight"]:
-                target = Target(item["url"], item["weight"], item["network"], instance.egress_ip)
-            targets[key] = target
-            group.append(target)
+        group = book.group(document["id"], document["upstream"], instance.egress_ip)
         row = row_of(instance.account, instance.id, instance.region, document["id"])
-        service = Service(document, instance, row, make_limit, tuple(group))
+        service = Service(document, instance, row, make_limit, group, book.budget(document["id"], time.monotonic()))
         router.add([host.encode() for host in document["hosts"]], document["path"].encode(), service)
-    return router, targets
+    return router

@@ -1,127 +1,129 @@
-"""An upstream's addresses: which one is next, which is out, and its connections at rest (L9, L10)."""
+"""One address of an upstream: where it is, whether it is out, and its connections at rest (L9)."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.proxy.resolver import Addresses, Resolver, literal_address
 from metering.cells import egress_cell
 
 if TYPE_CHECKING:
+    from gateway.proxy.balance import TargetGroup
     from gateway.proxy.upstream import UpstreamConnection
 
-FAILURES_TO_EJECT: Final = 5
-EJECT_S: Final = 10.0
+FAILURES_TO_EJECT: Final = 5  # In a row (DESIGN 1.7).
 IDLE_CONNECTIONS_MAX: Final = 512  # For each target and worker; more than a burst's worth only holds memory.
 
 
+class Place(NamedTuple):
+    """What a target is told by: a snapshot in which none of this changed keeps its connections and its health."""
+
+    service: str
+    url: str
+    network: str
+    egress_ip: str | None
+    tls: str  # the service's TLS settings as text; "" without
+
+    @property
+    def is_tls(self) -> bool:
+        return self.url.startswith("https:")
+
+
 class Target:
-    """One address. ``failures`` in a row eject it for a while; then one trial decides (DESIGN 1.7)."""
+    """One address. Failures in a row eject it for a while, then one trial decides (DESIGN 1.7).
+
+    Its group decides whether it may go: passive ejection never takes the last one.
+    """
 
     __slots__ = (
+        "addresses",
         "base_path",
+        "connections",
+        "connections_max",
+        "dialing",
+        "egress_ip",
         "egress_offset",
         "ejected_until_s",
         "failures",
+        "group",
         "host",
         "host_field",
         "idle",
+        "idle_max",
+        "is_ejected",
         "is_probed_down",
-        "is_trial",
-        "local_address",
         "outstanding",
+        "place",
         "port",
+        "resolver",
+        "server_name",
         "tls",
+        "trial_began_s",
         "url",
-        "weight",
     )
 
-    def __init__(self, url: str, weight: int, network: str, egress_ip: str | None) -> None:
-        parts = urlsplit(url)
-        self.url = url
-        self.weight = weight
+    def __init__(
+        self, place: Place, resolver: Resolver, tls: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> None:
+        parts = urlsplit(place.url)
+        self.place = place
+        self.url = place.url
         self.host = parts.hostname or ""
-        self.tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self.port = parts.port or (443 if self.tls else 80)
+        self.port = parts.port or (443 if place.is_tls else 80)
         self.host_field = parts.netloc.rpartition("@")[2].encode()
         self.base_path = parts.path.rstrip("/").encode()
-        self.local_address = (egress_ip, 0) if egress_ip else None
-        self.egress_offset = egress_cell("backend", network, "application")
+        self.egress_offset = egress_cell("backend", place.network, "application")
+        self.egress_ip = place.egress_ip
+        self.tls = tls
+        self.server_name = (server_name or self.host) if tls is not None else None
+        self.resolver = resolver
+        self.addresses: Addresses = literal_address(self.host)  # empty for a name, which the resolver knows
+        # its connections
         self.idle: list[UpstreamConnection] = []
+        self.idle_max = IDLE_CONNECTIONS_MAX
+        self.connections: set[UpstreamConnection] = set()  # resting ones too; those being made are ``dialing``
+        self.dialing = 0
+        self.connections_max = 1
         self.outstanding = 0
+        # its health
+        self.group: TargetGroup | None = None
         self.failures = 0
-        self.ejected_until_s = 0.0
-        self.is_trial = False
         self.is_probed_down = False
-
-    def succeeded(self) -> None:
-        self.failures = 0
-        self.is_trial = False
+        self.is_ejected = False
         self.ejected_until_s = 0.0
+        self.trial_began_s = inf  # inf: no trial is under way
 
     def failed(self, now_s: float) -> None:
         """One failure: refused, reset, timed out or malformed."""
+        if self.is_ejected:
+            # Exchanges from before the ejection fail late: they are old news, and must not prolong it.
+            if self.trial_began_s != inf and self.group is not None:
+                self.trial_began_s = inf
+                self.ejected_until_s = now_s + self.group.eject_s
+            return
         self.failures += 1
-        if self.failures >= FAILURES_TO_EJECT or self.is_trial:
-            self.ejected_until_s = now_s + EJECT_S
-            self.is_trial = False
+        if self.failures >= FAILURES_TO_EJECT and self.group is not None:
+            self.group.eject(self, now_s)
 
-    def is_out(self, now_s: float) -> bool:
-        return self.ejected_until_s > now_s
+    def succeeded(self, began_s: float) -> None:
+        """An exchange that began at ``began_s`` went well. While ejected, only one as young as the trial says so."""
+        if self.is_ejected:
+            if began_s >= self.trial_began_s and self.group is not None:
+                self.group.take_back(self)
+            return
+        self.failures = 0
 
+    def begin_trial(self, now_s: float) -> None:
+        """Lets one exchange through. Should its outcome never be heard of, the next one may go after as long again."""
+        assert self.group is not None
+        self.trial_began_s = now_s
+        self.ejected_until_s = now_s + self.group.eject_s
 
-class TargetGroup:
-    """A service's targets, smooth weighted round robin or least outstanding."""
-
-    __slots__ = ("_at", "_by_least", "_turns", "base_path", "targets")
-
-    def __init__(self, targets: Sequence[Target], balance: str) -> None:
-        self.targets = tuple(targets)
-        base_paths = {target.base_path for target in targets}
-        self.base_path = base_paths.pop() if len(base_paths) == 1 else None  # the one all share, if they do
-        self._by_least = balance == "least_outstanding"
-        self._turns = _turns(targets)
-        self._at = 0
-
-    def pick(self, now_s: float, avoid: Target | None = None) -> Target | None:
-        """The next target; ejected ones only when nothing else is left, probed-down ones never."""
-        turns = self._turns
-        if len(turns) == 1 and avoid is None:
-            only = turns[0]
-            return None if only.is_probed_down else only
-        if self._by_least:
-            usable = [t for t in self.targets if not t.is_probed_down and not t.is_out(now_s) and t is not avoid]
-            if usable:
-                return min(usable, key=lambda t: t.outstanding / t.weight)
-        fallback = None
-        for _ in turns:
-            self._at = at = (self._at + 1) % len(turns)
-            target = turns[at]
-            if target.is_probed_down:
-                continue
-            if target is avoid or target.is_out(now_s):
-                fallback = fallback or target
-                continue
-            if target.ejected_until_s:  # Back from ejection: one trial, the rest waits for its outcome.
-                if target.is_trial:
-                    fallback = fallback or target
-                    continue
-                target.is_trial = True
-            return target
-        return fallback
-
-
-def _turns(targets: Sequence[Target]) -> tuple[Target, ...]:
-    """One round of smooth weighted round robin, laid out beforehand so that a pick is an index."""
-    total = sum(target.weight for target in targets)
-    current = [0] * len(targets)
-    turns = []
-    for _ in range(total):
-        for index, target in enumerate(targets):
-            current[index] += target.weight
-        best = max(range(len(targets)), key=current.__getitem__)
-        current[best] -= total
-        turns.append(targets[best])
-    return tuple(turns)
+    def retire(self) -> None:
+        """No snapshot has it any more: what rests closes now, what is under way at its end."""
+        self.idle_max = 0
+        for connection in list(self.idle):
+            connection.abort()

@@ -11,7 +11,7 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.proxy.core import Core
-from gateway.proxy.target import IDLE_CONNECTIONS_MAX, Target
+from gateway.proxy.target import Target
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -178,10 +178,8 @@ class UpstreamConnection:
         target.outstanding -= 1
         self.client = None
         self.phase = PHASE_HEAD
-        if self.head.keeps_alive and client.is_content_sent and len(target.idle) < IDLE_CONNECTIONS_MAX:
-            self.is_reused = True
-            self.deadline_s = self._core.now_s + self._pool_idle_s
-            target.idle.append(self)
+        if self.head.keeps_alive and client.is_content_sent and len(target.idle) < target.idle_max:
+            self.rest()
         else:
             self.abort()
         client.end_answer(self.head.status)
@@ -193,8 +191,15 @@ class UpstreamConnection:
         self.abort()
         client.upstream_failed("bad_gateway", detail)
 
+    def rest(self) -> None:
+        """Waits in its target's list for the next exchange, newest first, for `pool_idle` at most."""
+        self.is_reused = True
+        self.deadline_s = self._core.now_s + self._pool_idle_s
+        self.target.idle.append(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
+        self.target.connections.discard(self)
         client = self.client
         if client is None:
             if self in self.target.idle:
@@ -240,6 +245,8 @@ class UpstreamConnection:
         self.abort()
 
     def abort(self) -> None:
+        if self.client is None and self in self.target.idle:
+            self.target.idle.remove(self)  # At once: until the loop says that it is lost, another would take it.
         if self.transport is not None:
             self.transport.abort()
 

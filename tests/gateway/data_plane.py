@@ -29,6 +29,9 @@ def service(id: str, port: int, **changes: Any) -> dict[str, Any]:
         "on_5xx": False,
         "retries": 1,
         "pool_idle": 60.0,
+        "eject": 10.0,
+        "connections_max": 4096,
+        "tls": {"verify": True, "ca": None, "server_name": None, "certificate": None, "key": None},
         "timeouts": {"connect": 1.0, "response": 5.0, "idle": 5.0},
         "targets": [{"url": f"http://127.0.0.1:{port}", "weight": 1, "network": "vpc"}],
     }

@@ -11,6 +11,7 @@ from gateway.limits.limit import Limit
 from gateway.proxy import matching
 from gateway.proxy.matching import Match, Matcher, Unmatched
 from gateway.proxy.service import build_router
+from gateway.proxy.target_book import TargetBook
 from tests.gateway.data_plane import instance, service
 
 
@@ -20,7 +21,7 @@ def _no_limit(level: str, name: str, document: dict[str, Any]) -> Limit:
 
 def matcher(*services: dict[str, Any]) -> Matcher:
     snapshot = {"instances": {"one": instance()}, "services": list(services)}
-    return Matcher(build_router(snapshot, lambda *_: 0, _no_limit, {})[0])
+    return Matcher(build_router(snapshot, lambda *_: 0, _no_limit, TargetBook(lambda *_: None)))
 
 
 def head(method: str, target: str, host: str = "h") -> RequestHead:
