@@ -132,6 +132,14 @@ class WorkerProcess:
         )
         assert json.loads(self._news.readline()) == {"at": "applied", "version": self._version}
 
+    def tell(self, message: dict[str, Any]) -> None:
+        self.channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def channel_line(self, seconds: float = 20.0) -> str:
+        """The next message from the worker; empty when it is gone. Raises TimeoutError."""
+        self.channel.settimeout(seconds)
+        return self._news.readline()
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
