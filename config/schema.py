@@ -239,10 +239,10 @@ class Target(Strict):
 
 class Health(Strict):
     path: str = Field(default="/healthz", pattern=r"^/[\x21-\x7e]*$")
-    interval: Duration = 2.0
+    interval: Annotated[Duration, Field(ge=0.1)] = 2.0
     failures: int = Field(default=3, ge=1, le=100)
     successes: int = Field(default=2, ge=1, le=100)
-    eject: Duration = 10.0
+    eject: Annotated[Duration, Field(ge=0.1)] = 10.0
 
 
 class Timeouts(Strict):

@@ -34,6 +34,7 @@ from metering.meter import Meter
 
 LISTEN_BACKLOG: Final = 4096
 TURN_INTERVAL_S: Final = 1.0
+CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
 log = logging.getLogger("tollgate.worker")
 
 
@@ -73,7 +74,8 @@ class Worker:
             await self._listen(listener)
         self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         self._loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the control process's to handle.
-        reader, self._channel = await asyncio.open_unix_connection(sock=socket.socket(fileno=self._boot["channel_fd"]))
+        channel = socket.socket(fileno=self._boot["channel_fd"])
+        reader, self._channel = await asyncio.open_unix_connection(sock=channel, limit=CHANNEL_LINE_BYTES_MAX)
         self._tell({"at": "ready", "pid": os.getpid()})
         async with asyncio.TaskGroup() as tasks:
             jobs = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,6 +22,8 @@ class NodeState(Protocol):
     def settlement_lag_s(self) -> float: ...
     @property
     def balances(self) -> Sequence[tuple[str, str, int]]: ...
+    @property
+    def targets_up(self) -> Iterable[tuple[str, str, bool]]: ...
     @property
     def clock_rate(self) -> float: ...
     @property
@@ -61,4 +63,11 @@ class NodeMetrics(Collector):
         failures.add_metric([], state.store_failures)
         reload = GaugeMetricFamily("tollgate_config_last_reload_good", "1: the running configuration is the file's.")
         reload.add_metric([], int(state.was_reload_good))
-        yield from (restarts, serving, balance, lag, rate, failures, reload)
+        target_up = GaugeMetricFamily(
+            "tollgate_upstream_target_up",
+            "1: well by its probes; one without probes: ejected by no worker.",
+            labels=["service", "target"],
+        )
+        for service, target, is_up in state.targets_up:
+            target_up.add_metric([service, target], int(is_up))
+        yield from (restarts, serving, balance, lag, rate, failures, reload, target_up)

@@ -13,13 +13,17 @@ from gateway.control.run_files import RunFiles
 from gateway.control.snapshot import compile_snapshots
 from gateway.control.snapshot_files import SnapshotFiles
 from gateway.control.store import Store
+from gateway.control.target_health import Watched, watched_targets
 from gateway.control.worker_process import Snapshot
 
 T = TypeVar("T")
 
 
 class Bookkeeper:
-    """``entitlements``, ``balances`` and ``lag_s`` are as of the last look; other threads may read them."""
+    """``entitlements``, ``balances`` and ``lag_s`` are as of the last look, ``watched`` as of the last snapshot.
+
+    Other threads may read these.
+    """
 
     def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles) -> None:
         data_dir = Path(settings.node.data_dir)
@@ -29,6 +33,7 @@ class Bookkeeper:
         self.entitlements: Mapping[str, bool] = {}
         self.balances: Sequence[tuple[str, str, int]] = ()
         self.lag_s = 0.0
+        self.watched: tuple[Watched, ...] = ()
         self._run_files = run_files
         self._compiled_from: tuple[Any, ...] | None = None
         self._snapshots: dict[str, Snapshot] = {}
@@ -78,6 +83,7 @@ class Bookkeeper:
                 self.settings, self.store.catalog, book.services(), self.entitlements, self.files.slot_of
             )
             self._snapshots = self.files.write(documents)
+            self.watched = watched_targets(book.services(), {one.id: one for one in self.settings.instances})
             self._compiled_from = made_from
         return self._snapshots
 

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,9 +34,11 @@ from gateway.control.office import Office
 from gateway.control.pools import PoolSpec, pool_specs
 from gateway.control.ports import Wiring
 from gateway.control.predecessors import Predecessors
+from gateway.control.probes import Prober
 from gateway.control.run_files import RunFiles
 from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
+from gateway.control.target_health import TargetHealth
 from metering.exposition import MetricsCollector
 
 _log = logging.getLogger(__name__)
@@ -86,7 +88,9 @@ class Control:
         self._thread = StoreThread()
         self._run_files = RunFiles(self._data_dir)
         prefix = f"{settings.node.name}:{secrets.token_hex(8)}"
-        self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._gone_writers.append)
+        self._targets = TargetHealth(lambda down: self._supervisor.publish_targets(down))
+        self._prober = Prober(self._targets)
+        self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._on_writer_gone, self._targets.told)
         self._registry = CollectorRegistry()
         self._books: Bookkeeper  # from the start of _serve on
 
@@ -154,6 +158,7 @@ class Control:
             # The group's tasks fail one at a time: what ended the node is the first.
             raise group.exceptions[0] from None
         finally:
+            await self._prober.close()
             await self._supervisor.drain()
             if self._stop.is_set():
                 # A node that could not start leaves the workers of the one before it alone: they serve.
@@ -181,6 +186,10 @@ class Control:
                 await self._collect()
         except Exception:
             _log.exception("what was counted last is not in the store yet; the next start collects it")
+
+    def _on_writer_gone(self, writer: str) -> None:
+        self._gone_writers.append(writer)
+        self._targets.forget(writer)
 
     # Loops
 
@@ -217,6 +226,8 @@ class Control:
 
     async def _publish(self) -> None:
         self._supervisor.publish(await self._thread.run(self._books.snapshots))
+        if not self._stop.is_set():
+            self._prober.follow(self._books.watched)
 
     def _pool_specs(self) -> list[PoolSpec]:
         return pool_specs(self._settings, self._books.store.clock.parameters(), self._books.files.limit_table)
@@ -295,6 +306,10 @@ class Control:
     @property
     def balances(self) -> Sequence[tuple[str, str, int]]:
         return self._books.balances
+
+    @property
+    def targets_up(self) -> Iterator[tuple[str, str, bool]]:
+        return self._targets.states()
 
     @property
     def settlement_lag_s(self) -> float:

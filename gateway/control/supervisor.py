@@ -22,6 +22,8 @@ from gateway.control.worker_process import Snapshot, WorkerProcess
 
 _log = logging.getLogger(__name__)
 
+TargetNews = Callable[[str, str, str, str], None]  # writer, "ejected" or "returned", service, url
+
 # How long a fresh worker may take to serve: Python starts in well under a second, on a loaded machine in some.
 _START_S_MAX = 20.0
 # A worker ends its own drain at drain_s; one that has not by then is stuck.
@@ -49,16 +51,25 @@ class _Slot:
 
 
 class Supervisor:
-    """``writer_gone`` is called with the writer id of each worker that ended; its run file is left to the callee."""
+    """``writer_gone`` is called with the writer id of each worker that ended; its run file is left to the callee.
+
+    ``target_news`` is called when a worker ejects a target, or takes it back.
+    """
 
     def __init__(
-        self, command: Sequence[str], writer_prefix: str, run_files: RunFiles, writer_gone: Callable[[str], None]
+        self,
+        command: Sequence[str],
+        writer_prefix: str,
+        run_files: RunFiles,
+        writer_gone: Callable[[str], None],
+        target_news: TargetNews = lambda *_: None,
     ) -> None:
         self.restarts: Counter[str] = Counter()  # by pool: deaths that nobody asked for
         self._command = tuple(command)
         self._writer_prefix = writer_prefix
         self._run_files = run_files
         self._writer_gone = writer_gone
+        self._target_news = target_news
         self._shelf = ListenerShelf()
         self._generation = 0
         self._slots: list[_Slot] = []
@@ -245,7 +256,7 @@ class Supervisor:
     def _on_message(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
         at = message["at"]
         if at in ("ejected", "returned"):
-            _log.warning("%s: target %s of %s %s", worker.writer, message.get("target"), message.get("service"), at)
+            self._target_news(worker.writer, at, str(message.get("service")), str(message.get("target")))
         self._notify()
 
     def _bring_up_to_date(self, worker: WorkerProcess) -> None:

@@ -10,6 +10,7 @@ class State:
         self.settlement_lag_s = 12.5
         self.balances = [("acme", "USD", 9_326_118_164), ("zeta", "USD", -1)]
         self.clock_rate = 3600.0
+        self.targets_up = [("orders", "http://127.0.0.1:9001", True), ("orders", "http://127.0.0.1:9002", False)]
         self.store_failures = 1
         self.was_reload_good = True
 
@@ -26,6 +27,8 @@ def test_the_node_shows_its_workers_its_accounts_and_its_clock() -> None:
         'tollgate_account_balance{account="acme",currency="USD"} 93.26118164',
         'tollgate_account_balance{account="zeta",currency="USD"} -1e-08',
         "tollgate_clock_rate 3600.0",
+        'tollgate_upstream_target_up{service="orders",target="http://127.0.0.1:9001"} 1.0',
+        'tollgate_upstream_target_up{service="orders",target="http://127.0.0.1:9002"} 0.0',
         "tollgate_store_failures_total 1.0",
         "tollgate_config_last_reload_good 1.0",
     } <= lines

@@ -87,7 +87,8 @@ def test_the_least_busy_target_is_taken(tmp_path: Path) -> None:
 class Load:
     """Clients that send requests until told to stop; every answer is kept."""
 
-    def __init__(self, port: int, path: str, clients: int) -> None:
+    def __init__(self, port: int, path: str, clients: int, pause_s: float = 0.0) -> None:
+        self._pause_s = pause_s
         self.statuses: Counter[int] = Counter()
         self.names: Counter[bytes] = Counter()
         self._port, self._path = port, path
@@ -101,7 +102,7 @@ class Load:
                     status, _, content = client.send(request(self._path)).answer()
                     self.statuses[status] += 1
                     self.names[content] += 1
-                    if self._stop.is_set() or status == 0:
+                    if self._stop.wait(self._pause_s) or status == 0:
                         break
 
     def __enter__(self) -> Load:
@@ -110,6 +111,9 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(20)
