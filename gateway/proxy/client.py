@@ -123,7 +123,7 @@ class ClientConnection(Downstream):
             self._buffer = self._buffer + data if self._buffer else data
 
     def _read_on(self) -> None:
-        if self._state is HEAD and self._buffer:
+        if self._state is HEAD and self._buffer and not self.is_write_paused:
             self._read_requests(self._buffer)
 
     def _is_exchanging(self) -> bool:
@@ -305,9 +305,10 @@ class ClientConnection(Downstream):
             self._pending = []
             self._has_content_begun = True
         self._meter.cells[self._row + upstream.target.egress_offset] += len(text)
-        upstream.transport.write(text)  # type: ignore[union-attr]
+        # Before the write, which may pause both again.
         upstream.deadline_s = self._core.now_s + service.response_timeout_s if self.is_content_sent else inf
         self.resume_reading()
+        upstream.transport.write(text)  # type: ignore[union-attr]
 
     def _send_upstream(self, upstream: UpstreamConnection, data: bytes) -> None:
         self._meter.cells[self._row + upstream.target.egress_offset] += len(data)

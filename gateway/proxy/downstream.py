@@ -19,6 +19,7 @@ from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
+from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.service import Address, Service
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import (
@@ -70,7 +71,8 @@ class Downstream:
         "head",
         "_buffer",
         "_is_read_paused",
-        "_is_write_paused",
+        "is_write_paused",
+        "_unsent_bytes",
         "deadline_s",
         "_state",
         # the exchange
@@ -103,7 +105,8 @@ class Downstream:
         self.head = RequestHead()
         self._buffer = b""
         self._is_read_paused = False
-        self._is_write_paused = False
+        self.is_write_paused = False
+        self._unsent_bytes = 0  # when the deadline was set, of an answer that waits to be taken
         self.deadline_s = inf
         self._state: State = HEAD
         self._service: Service | None = None
@@ -150,7 +153,9 @@ class Downstream:
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf
-        if self._state is EXCHANGE:
+        if self.transport.get_write_buffer_size():
+            self._wait_for_reader()
+        elif self._state is EXCHANGE:
             if self._content_left and not self._is_answered:
                 self._drop_upstream()
                 self._refuse("request_timeout", "the request's content stalled", close=True)
@@ -159,6 +164,17 @@ class Downstream:
             self._refuse("request_timeout", "the request's head took too long", close=True)
         else:
             self.transport.abort() if self._state is LINGER else self.transport.close()
+
+    def _wait_for_reader(self) -> None:
+        """An answer waits to be taken: on with it while there is progress, else it is not waited for."""
+        unsent = unsent_bytes(self.transport)
+        if 0 < self._unsent_bytes <= unsent:
+            self.transport.abort()
+            return
+        self._unsent_bytes = unsent
+        is_idle = self._service is None
+        timeout_s = self._core.bounds.idle_timeout_s if is_idle else self.service_idle_timeout_s
+        self.deadline_s = self._core.now_s + timeout_s
 
     def drain(self) -> None:
         """The worker is leaving: at rest the connection closes, else after the answer under way."""
@@ -193,13 +209,20 @@ class Downstream:
                 self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s
 
     def pause_writing(self) -> None:
-        self._is_write_paused = True
+        self.is_write_paused = True
+        self._unsent_bytes = 0
+        self._wait_for_reader()
         if self._upstream is not None and self._upstream.transport is not None:
             self._upstream.transport.pause_reading()
             self._upstream.deadline_s = inf
 
     def resume_writing(self) -> None:
-        self._is_write_paused = False
+        self.is_write_paused = False
+        self._unsent_bytes = 0
+        if self._state is HEAD:
+            self._wait_for_request()
+        elif self._state is not LINGER:
+            self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s if self._content_left else inf
         upstream = self._upstream
         if upstream is not None and upstream.transport is not None:
             upstream.transport.resume_reading()
@@ -208,6 +231,10 @@ class Downstream:
     @property
     def service_idle_timeout_s(self) -> float:
         return self._service.idle_timeout_s if self._service is not None else inf
+
+    @property
+    def service_response_timeout_s(self) -> float:
+        return self._service.response_timeout_s if self._service is not None else inf
 
     def _drop_upstream(self) -> None:
         self._is_connecting = False
@@ -300,6 +327,14 @@ class Downstream:
             self._close()
             return
         self._state = HEAD
+        if self.is_write_paused:
+            # It asks on without reading its answers: they would pile up here. On when it has read.
+            self.pause_reading()
+            self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
+        else:
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
         self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
         if self._is_read_paused:
             self.resume_reading()

@@ -11,6 +11,7 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.proxy.core import Core
+from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.target import Target
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class UpstreamConnection:
         "_decoder",
         "_left",
         "_pool_idle_s",
+        "_unsent_bytes",
         "client",
         "deadline_s",
         "head",
@@ -62,6 +64,7 @@ class UpstreamConnection:
         self.client: ClientConnection | None = None
         self.phase = PHASE_HEAD
         self._left = 0
+        self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
 
@@ -179,6 +182,8 @@ class UpstreamConnection:
         self.client = None
         self.phase = PHASE_HEAD
         if self.head.keeps_alive and client.is_content_sent and len(target.idle) < target.idle_max:
+            if client.is_write_paused and self.transport is not None:
+                self.transport.resume_reading()  # That client's slowness is not the next one's.
             self.rest()
         else:
             self.abort()
@@ -223,6 +228,12 @@ class UpstreamConnection:
     def deadline_passed(self) -> None:
         self.deadline_s = inf
         client = self.client
+        if self._unsent_bytes and client is not None and self.transport is not None:
+            unsent = unsent_bytes(self.transport)
+            if unsent < self._unsent_bytes:  # It reads slowly, and it reads.
+                self._unsent_bytes = unsent
+                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+                return
         if client is None or self.phase is PHASE_TUNNEL:
             self.abort()
             return
@@ -251,9 +262,20 @@ class UpstreamConnection:
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        if self.client is not None:
-            self.client.pause_reading()
+        """The upstream does not take what it is sent: for `idle` at most, without progress."""
+        client = self.client
+        if client is not None and self.transport is not None:
+            client.pause_reading()
+            self._unsent_bytes = unsent_bytes(self.transport)
+            if self.phase is PHASE_HEAD:
+                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
 
     def resume_writing(self) -> None:
-        if self.client is not None:
-            self.client.resume_reading()
+        self._unsent_bytes = 0
+        client = self.client
+        if client is not None:
+            client.resume_reading()
+            if self.phase is PHASE_HEAD:
+                # The answer is owed from the last byte of the request on, not before.
+                wait_s = client.service_response_timeout_s if client.is_content_sent else inf
+                self.deadline_s = self._core.now_s + wait_s

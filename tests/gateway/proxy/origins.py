@@ -34,6 +34,10 @@ class Origin:
         self._thread = threading.Thread(target=self._accept, args=(self._listening,), daemon=True)
         self._thread.start()
 
+    def receive_bytes(self, size: int) -> None:
+        """How much later connections take before they are read from."""
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
     def _accept(self, listening: socket.socket) -> None:
         while True:
             try:

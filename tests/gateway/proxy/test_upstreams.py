@@ -192,7 +192,7 @@ def test_a_target_that_takes_no_connection_in_time_is_passed_over(tmp_path: Path
             filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        timeouts = {"connect": 0.3, "response": 5.0, "idle": 5.0}
+        timeouts = {"connect": 0.6, "response": 5.0, "idle": 5.0}
         with (
             origin_of(answering()) as good,
             worker(
