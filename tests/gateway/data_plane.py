@@ -140,6 +140,10 @@ class WorkerProcess:
         self.channel.settimeout(seconds)
         return self._news.readline()
 
+    def send_bytes(self, size: int) -> None:
+        """How much of an answer the kernel holds, on later connections."""
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

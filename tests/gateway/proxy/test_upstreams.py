@@ -236,11 +236,20 @@ def test_probes_may_take_all_and_the_answer_is_503(tmp_path: Path, three: list[O
         running.tell({"do": "targets", "down": [["s", url] for url in urls]})
         until(lambda: get(running, "/s/x")[0] == 503, "none is left")
         # A snapshot that changes a target does not forget what the probes found.
-        running.apply([group("s", *ports, weights=(2, 1))], {"one": instance()})
+        changed = [{"url": url, "weight": 2, "network": "internet"} for url in urls]
+        running.apply([service("s", 0, upstream={"targets": changed})], {"one": instance()})
         status, content = get(running, "/s/x")
         assert (status, json.loads(content)["type"]) == (503, "urn:tollgate:no_healthy_target")
         running.tell({"do": "targets", "down": []})
         until(lambda: get(running, "/s/x")[0] == 200, "all are back")
+
+
+def test_a_worker_can_be_told_that_many_targets_are_down(tmp_path: Path, three: list[Origin]) -> None:
+    ports = [origin.port for origin in three[:2]]
+    with worker(tmp_path, group("s", *ports)) as running:
+        many = [["another", f"http://192.0.2.1:{port}/{'x' * 80}"] for port in range(3000)]
+        running.tell({"do": "targets", "down": [*many, ["s", f"http://127.0.0.1:{ports[0]}"]]})
+        until(lambda: {get(running, "/s/x")[1] for _ in range(4)} == {b"b"}, "the list is heard")
 
 
 def test_a_target_has_a_bound_on_its_connections(tmp_path: Path) -> None:
