@@ -1,0 +1,1 @@
+"""How clients come in: listening sockets, TLS, the PROXY protocol."""
