@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from config.catalog import Catalog
+from config.entry_checks import check_entry
 from config.errors import Fault
 from config.prices import PriceBook
-from config.schema import InstanceSettings, Route, ServiceSettings, Settings
+from config.schema import Entry, InstanceSettings, Route, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -57,7 +57,8 @@ def check(scope: Scope) -> list[Fault]:
     faults += _routing_clashes(scope)
     faults += _service_counts(scope)
     faults += _binds(scope)
-    faults += _certificates(scope)
+    for at, entry in _entries(scope):
+        faults += check_entry(entry, at, is_shared=at.startswith("entry["))
     return faults
 
 
@@ -185,7 +186,7 @@ def _service_counts(scope: Scope) -> Iterator[Fault]:
             yield Fault(f"{scope.place(service)}.instance", f"{instance.id} takes {most} services (L2)")
 
 
-def _entries(scope: Scope) -> Iterator[tuple[str, object]]:
+def _entries(scope: Scope) -> Iterator[tuple[str, Entry]]:
     for index, entry in enumerate(scope.settings.entry):
         yield f"entry[{index}]", entry
     for instance in scope.settings.instances:
@@ -196,26 +197,7 @@ def _entries(scope: Scope) -> Iterator[tuple[str, object]]:
 def _binds(scope: Scope) -> Iterator[Fault]:
     taken = {scope.settings.admin.bind: "admin"}
     for at, entry in _entries(scope):
-        bind = entry.bind  # type: ignore[attr-defined]
+        bind = entry.bind
         if bind in taken:
             yield Fault(f"{at}.bind", f"{bind} is taken by {taken[bind]}")
         taken.setdefault(bind, at)
-
-
-def _certificates(scope: Scope) -> Iterator[Fault]:
-    for at, entry in _entries(scope):
-        tls = entry.tls  # type: ignore[attr-defined]
-        if tls is None:
-            continue
-        if at.startswith("entry["):
-            yield Fault(f"{at}.tls", "is for dedicated instances only (L5)")
-            continue
-        missing = [name for name in ("certificate", "key") if not getattr(tls, name).is_file()]
-        for name in missing:
-            yield Fault(f"{at}.tls.{name}", f"there is no file {getattr(tls, name)}")
-        if not missing:
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password="")
-            except (ssl.SSLError, OSError) as error:
-                reason = getattr(error, "reason", None) or error
-                yield Fault(f"{at}.tls.certificate", f"certificate and key cannot be used: {reason}")

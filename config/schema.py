@@ -123,6 +123,7 @@ BindAddress = Annotated[
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Network = Literal["internet", "vpc"]
+TlsVersion = Literal["1.2", "1.3"]
 Qps = Annotated[int, Field(ge=1, le=50_000)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
@@ -132,10 +133,21 @@ class Node(Strict):
     data_dir: FilePath
 
 
-class Tls(Strict):
+class CertificatePair(Strict):
     certificate: FilePath
     key: FilePath
-    min_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class Tls(Strict):
+    """``certificate`` with ``key`` is the default, if given, else the first of ``certificates``."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    certificates: tuple[CertificatePair, ...] = Field(default=(), max_length=256)
+    min_version: TlsVersion = "1.2"
+    max_version: TlsVersion = "1.3"
+    client_ca: FilePath | None = None
+    client_auth: Literal["required", "optional"] | None = None  # default: required where there is a client_ca
 
 
 class Entry(Strict):
@@ -144,6 +156,8 @@ class Entry(Strict):
     bind: BindAddress
     network: Network = "internet"
     tls: Tls | None = None
+    proxy_protocol: bool = False
+    proxy_protocol_from: tuple[Cidr, ...] = ()
 
 
 class Admin(Strict):

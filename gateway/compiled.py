@@ -20,7 +20,16 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # What a worker imports, and of it what every request runs through.
-_PACKAGES: Final = ("gateway", "gateway/http", "gateway/limits", "gateway/proxy", "gateway/routing", "metering")
+_PACKAGES: Final = (
+    "gateway",
+    "gateway/entry",
+    "gateway/http",
+    "gateway/limits",
+    "gateway/proxy",
+    "gateway/routing",
+    "metering",
+)
+_OF_CONFIG: Final = ("config/__init__.py", "config/certificates.py")
 _COMPILED: Final = ("gateway/http", "gateway/limits", "gateway/proxy", "gateway/routing")
 _NOT_OF_WORKERS: Final = ("gateway/compiled.py", "gateway/main.py")
 _COMPILED_BESIDE: Final = ("metering/meter.py",)
@@ -35,6 +44,7 @@ def sources() -> Iterator[Path]:
             relative = path.relative_to(ROOT)
             if str(relative) not in _NOT_OF_WORKERS:
                 yield relative
+    yield from map(Path, _OF_CONFIG)
 
 
 @cache

@@ -7,23 +7,24 @@ channel inherited. It outlives the control process: end of file on the channel c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import ipaddress
 import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 import uvloop
 
+from config.certificates import CertificateError
+from gateway.entry.entry import Entry
 from gateway.limits.limit import Limit
 from gateway.limits.table import LimitTable
-from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
 from gateway.proxy.matching import Matcher
 from gateway.proxy.service import build_router
@@ -32,7 +33,8 @@ from gateway.proxy.target_book import TargetBook
 from metering.clock import VirtualClock
 from metering.meter import Meter
 
-LISTEN_BACKLOG: Final = 4096
+# How soon a changed certificate is seen. A look is a system call for each file, on a thread.
+CERTIFICATE_INTERVAL_S: Final = 2.0
 TURN_INTERVAL_S: Final = 1.0
 CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
 log = logging.getLogger("tollgate.worker")
@@ -63,7 +65,8 @@ class Worker:
         )
         self._targets = TargetBook(self._tell_of_target)
         self._limits: dict[tuple[str, int, int, int], Limit] = {}
-        self._servers: list[asyncio.Server] = []
+        self._entries: list[Entry] = []
+        self._look = asyncio.Event()  # set: the certificates are looked at now
         self._channel: asyncio.StreamWriter | None = None
         self._stop = asyncio.Event()
 
@@ -82,6 +85,7 @@ class Worker:
                 tasks.create_task(self._hear(reader), name="channel"),
                 tasks.create_task(self._turn_hours(), name="hours"),
                 tasks.create_task(self._sweep(), name="sweep"),
+                tasks.create_task(self._watch_certificates(), name="certificates"),
             ]
             await self._stop.wait()
             await self._drain()
@@ -119,15 +123,22 @@ class Worker:
         self._tell({"at": "applied", "version": snapshot["version"]})
 
     async def _listen(self, listener: dict[str, Any]) -> None:
-        context = _tls_context(listener["tls"]) if listener["tls"] else None
-        network, scheme, core = listener["network"], "https" if context else "http", self._core
-        server = await self._loop.create_server(
-            lambda: cast(asyncio.Protocol, ClientConnection(core, network, scheme)),
-            sock=socket.socket(fileno=listener["fd"]),
-            ssl=context,
-            backlog=LISTEN_BACKLOG,
-        )
-        self._servers.append(server)
+        entry = Entry(self._core, listener)
+        await entry.open()
+        self._entries.append(entry)
+
+    async def _watch_certificates(self) -> None:
+        """Off the request path, and without the control process: certificates are renewed while it is away too."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), CERTIFICATE_INTERVAL_S)
+            self._look.clear()
+            for entry in self._entries:
+                try:
+                    await entry.renew()
+                except OSError:
+                    # Out of descriptors, say: what was there goes on, the next turn tries again.
+                    log.exception("the certificates of an entry were not looked at")
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
@@ -140,6 +151,8 @@ class Worker:
                     log.exception("snapshot %s was not applied", message["version"])
             elif message["do"] == "targets":
                 self._targets.set_down({(service, url) for service, url in message["down"]})
+            elif message["do"] == "certificates":
+                self._look.set()
             elif message["do"] == "drain":
                 self._stop.set()
         self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
@@ -166,10 +179,10 @@ class Worker:
         """Takes no new connection, lets exchanges end, and leaves by the drain time at the latest."""
         core = self._core
         core.is_draining = True
-        for server in self._servers:
-            server.close()
+        for entry in self._entries:
+            entry.close()
         deadline_s = self._loop.time() + self._boot["drain_s"]
-        while core.clients and self._loop.time() < deadline_s:
+        while not all(entry.is_at_rest for entry in self._entries) and self._loop.time() < deadline_s:
             for client in list(core.clients):
                 client.drain()
             await asyncio.sleep(0.02)
@@ -178,15 +191,6 @@ class Worker:
         for upstream in list(core.upstreams):
             upstream.abort()
         await asyncio.sleep(0)  # One turn of the loop: connection_lost meters what was cut.
-
-
-def _tls_context(tls: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls["certificate"], tls["key"])
-    versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-    context.minimum_version = versions[tls.get("min_version") or "1.2"]
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def main() -> int:
@@ -199,7 +203,11 @@ def main() -> int:
         await Worker(boot, asyncio.get_running_loop()).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+        try:
+            runner.run(run())
+        except CertificateError as error:
+            log.error("an entry cannot be served: %s", error)
+            return 1
     return 0
 
 

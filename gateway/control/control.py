@@ -261,6 +261,7 @@ class Control:
         await self._thread.run(self._books.take_up, settings)
         await self._publish()
         await self._supervisor.apply(self._pool_specs())
+        self._supervisor.look_at_certificates()
 
     # For the admin API
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from config import schema
 from config.schema import Settings
 from gateway.control.listeners import Place
+from gateway.entry.tls import TlsSettings
 
 SHARED: Final = "shared"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One address of a pool. ``tls`` None, or (certificate, key, min_version)."""
+    """One address of a pool."""
 
     host: str
     port: int
     network: str
-    tls: tuple[str, str, str] | None = None
+    tls: TlsSettings | None = None
+    proxy_protocol: bool = False
+    proxy_protocol_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ class PoolSpec:
             "data_dir": str(self.data_dir),
             "channel_fd": channel_fd,
             "listeners": [
-                {"fd": fd, "network": entry.network, "tls": _tls(entry)}
+                {
+                    "fd": fd,
+                    "network": entry.network,
+                    "tls": None if entry.tls is None else asdict(entry.tls),
+                    "proxy_protocol": entry.proxy_protocol,
+                    "proxy_protocol_from": list(entry.proxy_protocol_from),
+                }
                 for fd, entry in zip(listener_fds, self.entries, strict=True)
             ],
             "snapshot": str(snapshot),
@@ -65,13 +74,6 @@ class PoolSpec:
             "trusted_proxies": list(self.trusted_proxies),
             "drain_s": self.drain_s,
         }
-
-
-def _tls(entry: Entry) -> dict[str, str] | None:
-    if entry.tls is None:
-        return None
-    certificate, key, min_version = entry.tls
-    return {"certificate": certificate, "key": key, "min_version": min_version}
 
 
 def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[[str], Path]) -> list[PoolSpec]:
@@ -98,6 +100,17 @@ def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[
 
 
 def _entry(entry: schema.Entry) -> Entry:
-    tls = entry.tls
-    paths = None if tls is None else (str(tls.certificate), str(tls.key), tls.min_version)
-    return Entry(entry.bind.host, entry.bind.port, entry.network, paths)
+    bind = entry.bind
+    tls = None if entry.tls is None else _tls(entry.tls)
+    return Entry(bind.host, bind.port, entry.network, tls, entry.proxy_protocol, entry.proxy_protocol_from)
+
+
+def _tls(tls: schema.Tls) -> TlsSettings:
+    pairs = [(str(pair.certificate), str(pair.key)) for pair in tls.certificates]
+    if tls.certificate is not None:
+        pairs.insert(0, (str(tls.certificate), str(tls.key)))
+    if tls.client_ca is None:
+        return TlsSettings(tuple(pairs), tls.min_version, tls.max_version)
+    return TlsSettings(
+        tuple(pairs), tls.min_version, tls.max_version, str(tls.client_ca), tls.client_auth or "required"
+    )

@@ -153,6 +153,11 @@ class Supervisor:
         for worker in self._workers:
             worker.tell({"do": "targets", "down": self._targets_down})
 
+    def look_at_certificates(self) -> None:
+        """Ask every worker to look now whether its certificates have changed; they look by themselves too."""
+        for worker in self._workers:
+            worker.tell({"do": "certificates"})
+
     async def drain(self) -> None:
         """Drain every worker and wait for them; those that outlast their drain time are killed."""
         for slot in self._slots:

@@ -1,7 +1,7 @@
 """One worker process as the control process sees it: its channel, its state, its end.
 
 The channel is a stream socket pair with one JSON document per line. To the worker: ``snapshot``, ``targets``,
-``drain``. From it: ``ready``, ``applied``, ``ejected``, ``returned``.
+``certificates``, ``drain``. From it: ``ready``, ``applied``, ``ejected``, ``returned``.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from gateway.http.response import ResponseHead
 from gateway.limits.limit import Limit
 from gateway.proxy.core import Core
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, Downstream
+from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN, Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match, Unmatched
-from gateway.proxy.service import KeyRule, Service
+from gateway.proxy.service import Address, KeyRule, Service
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
@@ -49,8 +49,9 @@ class ClientConnection(Downstream):
         "_is_chunking",
     )
 
-    def __init__(self, core: Core, network: str, scheme: str) -> None:
-        super().__init__(core, network, scheme)
+    def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
+        """``address``: the client's, where it is not the transport's peer (PROXY protocol)."""
+        super().__init__(core, network, scheme, address)
         # The key this connection was last admitted with, so that its next request costs no digest.
         self._key_rule: KeyRule | None = None
         self._key_value = b""

@@ -34,6 +34,7 @@ from metering.cells import (
 )
 
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
+UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
 _NO_LIMITS: Final = LimitSet(())
 
@@ -92,12 +93,12 @@ class Downstream:
         "_closes_after",
     )
 
-    def __init__(self, core: Core, network: str, scheme: str) -> None:
+    def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         self._core = core
         self._meter = core.meter
         self._egress_offset = egress_cell("client", network, "application")
         self._scheme = scheme.encode()
-        self._address: Address = ipaddress.IPv4Address(0)
+        self._address = address
         self._address_text = b""
         self._is_trusted = False
         self._forwarded = b""
@@ -128,10 +129,9 @@ class Downstream:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        if peer:
+        if self._address is UNKNOWN and (peer := transport.get_extra_info("peername")):
             self._address = ipaddress.ip_address(peer[0].partition("%")[0])
-            self._address_text = str(self._address).encode()
+        self._address_text = str(self._address).encode()
         core = self._core
         self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
         self._forwarded = forwarded_fields(self._address_text, self._scheme)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,8 +72,21 @@ def instance(**changes: Any) -> dict[str, Any]:
 class WorkerProcess:
     """The worker, its port, and the counters it leaves behind."""
 
-    def __init__(self, folder: Path, services: list[dict[str, Any]], instances: dict[str, Any], **client: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        services: list[dict[str, Any]],
+        instances: dict[str, Any],
+        *,
+        entry: dict[str, Any] | None = None,
+        trusted_proxies: list[str] | None = None,
+        **client: Any,
+    ) -> None:
+        """``entry``: what its listener has besides an address and a network."""
         self.folder = folder
+        self.log = folder / "worker.log"
+        self._entry = {"network": "internet", "tls": None} | (entry or {})
+        self._trusted_proxies = trusted_proxies or []
         self.port = free_port()
         self._version = 0
         self._limits = LimitTable.create(folder / "pool.lim")
@@ -105,31 +119,39 @@ class WorkerProcess:
             "writer": f"node:boot:shared-0:{self._generation}",
             "data_dir": str(self.folder),
             "channel_fd": theirs.fileno(),
-            "listeners": [{"fd": self._listening.fileno(), "network": "internet", "tls": None}],
+            "listeners": [{"fd": self._listening.fileno(), **self._entry}],
             "snapshot": str(self.snapshot),
             "limits": str(self.folder / "pool.lim"),
             "workers": 1,
             "clock": {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0},
             "client": self._client,
-            "trusted_proxies": [],
+            "trusted_proxies": self._trusted_proxies,
             "drain_s": 3.0,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.worker", json.dumps(boot)],
-            pass_fds=[self._listening.fileno(), theirs.fileno()],
-            cwd=ROOT,
-            env=worker_environment(),
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.worker", json.dumps(boot)],
+                pass_fds=[self._listening.fileno(), theirs.fileno()],
+                cwd=ROOT,
+                env=worker_environment(),
+                stderr=log,
+            )
         theirs.close()
         self._news = self.channel.makefile("r")
-        assert json.loads(self._news.readline())["at"] == "ready"
+        news = self._news.readline()
+        if not news:
+            self.process.wait()
+            self.stop()
+            raise AssertionError(f"the worker ended: {self.log.read_text()}")
+        assert json.loads(news)["at"] == "ready"
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self.channel.sendall(json.dumps(message).encode() + b"\n")
 
     def apply(self, services: list[dict[str, Any]], instances: dict[str, Any]) -> None:
         """A new snapshot, applied."""
         self.write_snapshot(services, instances)
-        self.channel.sendall(
-            json.dumps({"do": "snapshot", "path": str(self.snapshot), "version": self._version}).encode() + b"\n"
-        )
+        self.tell({"do": "snapshot", "path": str(self.snapshot), "version": self._version})
         assert json.loads(self._news.readline()) == {"at": "applied", "version": self._version}
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -178,6 +200,9 @@ class WorkerProcess:
             reader.close()
         return sums
 
+    def listening_inode(self) -> int:
+        return os.fstat(self._listening.fileno()).st_ino
+
     def resident_kib(self) -> int:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.split("VmRSS:")[1].split()[0])
@@ -185,9 +210,9 @@ class WorkerProcess:
 
 @contextmanager
 def worker(
-    folder: Path, *services: dict[str, Any], one: dict[str, Any] | None = None, **client: Any
+    folder: Path, *services: dict[str, Any], one: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[WorkerProcess]:
-    running = WorkerProcess(folder, list(services), {"one": one or instance()}, **client)
+    running = WorkerProcess(folder, list(services), {"one": one or instance()}, **options)
     try:
         yield running
     finally:
@@ -197,8 +222,16 @@ def worker(
 class Raw:
     """A raw connection: bytes out, answers in."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, first: bytes = b"", context: ssl.SSLContext | None = None, name: str = "") -> None:
+        """With a context over TLS, ``name`` being the server's; ``first`` goes before the handshake."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket.sendall(first)
+        if context is not None:
+            try:
+                self.socket = context.wrap_socket(self.socket, server_hostname=name or None)
+            except BaseException:
+                self.socket.close()
+                raise
         self.file = self.socket.makefile("rb")
         self.bytes_read = 0
 

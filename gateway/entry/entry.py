@@ -1,0 +1,164 @@
+"""One listening socket of a worker: plain, with TLS, behind the PROXY protocol, or both."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from typing import Any, Final, cast
+
+from config.certificates import CertificateError
+from gateway.entry.header_reader import HeaderReader
+from gateway.entry.proxy_protocol import Address
+from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.core import Core
+from gateway.proxy.downstream import UNKNOWN
+
+_BACKLOG: Final = 4096
+# A client that does not answer our close_notify (RFC 8446 6.1 does not make it) is let go after this.
+_TLS_SHUTDOWN_S: Final = 2.0
+# Bad PROXY headers come from a balancer that is set up wrongly, or a scanner: by the thousand. One line tells.
+_REFUSAL_LOG_INTERVAL_S: Final = 60.0
+
+log = logging.getLogger("tollgate.entry")
+
+
+class Entry:
+    """Accepts connections and hands each to a ClientConnection. Serves with the certificates as they are on the disk.
+
+    A changed certificate means a new server on the same listening socket: connections that wait in its queue, and
+    those accepted before, see nothing of it.
+    """
+
+    def __init__(self, core: Core, listener: dict[str, Any]) -> None:
+        """``listener``: its part of the document that the worker is started with."""
+        self._core = core
+        self._network: str = listener["network"]
+        self._socket = socket.socket(fileno=listener["fd"])
+        tls = listener["tls"]
+        self._tls = TlsSettings.of(tls) if tls else None
+        self._scheme = "https" if tls else "http"
+        self._is_proxied: bool = listener.get("proxy_protocol", False)
+        self._senders = [ipaddress.ip_network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
+        self._stamp: Stamp = ()
+        self._context: ssl.SSLContext | None = None
+        self._server: asyncio.Server | None = None
+        self._connected: set[asyncio.Task[None]] = set()  # one for each server that has, or may get, connections
+        self._readers: set[HeaderReader] = set()
+        self._refusal_logged_s = float("-inf")
+
+    async def open(self) -> None:
+        """Serves from now on. Raises CertificateError."""
+        if self._tls is not None:
+            self._stamp = stamp(self._tls)
+            self._context = server_context(self._tls)
+        self._server = await self._serve()
+
+    async def renew(self) -> None:
+        """Takes up the certificates if their files changed; what cannot be used leaves the ones before."""
+        if self._tls is None:
+            return
+        # On a thread: the files may be on a disk that is slow, and reading many authorities takes milliseconds.
+        found = await asyncio.to_thread(stamp, self._tls)
+        if found == self._stamp:
+            return
+        self._stamp = found  # Taken before the files are read: what changes while they are is seen the next time.
+        try:
+            context = await asyncio.to_thread(server_context, self._tls)
+        except CertificateError as error:
+            log.error("entry %s goes on with the certificates it has: %s", self._text, error)
+            return
+        if self._server is None:
+            return  # closed meanwhile
+        self._context = context
+        if not self._is_proxied:
+            before, self._server = self._server, await self._serve()
+            before.close()
+        log.info("entry %s serves with its new certificates", self._text)
+
+    def close(self) -> None:
+        """Accepts no more. The socket goes too: nobody should queue where nobody accepts."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._socket.close()
+        for reader in [reader for reader in self._readers if reader.is_silent]:
+            reader.close()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Closed, and without a connection, those in a handshake included."""
+        return not self._connected
+
+    async def _serve(self) -> asyncio.Server:
+        core = self._core
+        context = None if self._is_proxied else self._context
+        server = await core.loop.create_server(
+            self._reader if self._is_proxied else self._client,
+            sock=self._socket.dup(),
+            backlog=_BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=core.bounds.head_timeout_s if context else None,
+            ssl_shutdown_timeout=_TLS_SHUTDOWN_S if context else None,
+        )
+        waiting = core.loop.create_task(server.wait_closed(), name=f"connections of {self._text}")
+        self._connected.add(waiting)
+        waiting.add_done_callback(self._connected.discard)
+        # One turn, for it to wait: of a server that is closed already it would not wait for the connections.
+        await asyncio.sleep(0)
+        return server
+
+    @property
+    def _text(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
+        """A protocol by its methods, not by inheritance."""
+        return cast(asyncio.Protocol, ClientConnection(self._core, self._network, self._scheme, address))
+
+    # Behind the PROXY protocol
+
+    def _reader(self) -> HeaderReader:
+        reader = HeaderReader(self._senders, self._core.bounds.head_timeout_s, self._begin, self._refuse)
+        self._readers.add(reader)
+        return reader
+
+    def _begin(self, reader: HeaderReader, transport: asyncio.Transport, address: Address | None) -> None:
+        """The header is read and the transport paused: the client's connection begins."""
+        self._readers.discard(reader)
+        client = self._client() if address is None else self._client(address)
+        if self._context is not None:
+            # The context of now: a handshake goes to its end with the certificate it began with.
+            handshake = self._handshake(transport, client, self._context)
+            self._core.keep(self._core.loop.create_task(handshake, name="handshake"))
+            return
+        transport.set_protocol(client)
+        client.connection_made(transport)
+        transport.resume_reading()
+
+    async def _handshake(self, transport: asyncio.Transport, client: asyncio.Protocol, context: ssl.SSLContext) -> None:
+        try:
+            encrypted = await self._core.loop.start_tls(
+                transport,
+                client,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._core.bounds.head_timeout_s,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
+            )
+        except OSError:
+            return  # SSLError is one. No request, and closed already.
+        if encrypted is not None and not encrypted.is_closing():
+            # Before the first data: the loop reads it in its next turn at the earliest.
+            client.connection_made(encrypted)
+
+    def _refuse(self, reader: HeaderReader, reason: str) -> None:
+        self._readers.discard(reader)
+        now_s = self._core.loop.time()
+        if reason and now_s - self._refusal_logged_s > _REFUSAL_LOG_INTERVAL_S:
+            self._refusal_logged_s = now_s
+            log.warning("entry %s closed a connection: %s (told at most once a minute)", self._text, reason)
