@@ -38,6 +38,8 @@ class Entry:
         self._core = core
         self._network: str = listener["network"]
         self._socket = socket.socket(fileno=listener["fd"])
+        host, port = self._socket.getsockname()[:2]
+        self._text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         tls = listener["tls"]
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
@@ -65,18 +67,24 @@ class Entry:
         found = await asyncio.to_thread(stamp, self._tls)
         if found == self._stamp:
             return
-        self._stamp = found  # Taken before the files are read: what changes while they are is seen the next time.
         try:
             context = await asyncio.to_thread(server_context, self._tls)
         except CertificateError as error:
+            self._stamp = found  # Told once for each state of the files.
             log.error("entry %s goes on with the certificates it has: %s", self._text, error)
             return
         if self._server is None:
             return  # closed meanwhile
         self._context = context
         if not self._is_proxied:
-            before, self._server = self._server, await self._serve()
-            before.close()
+            fresh = await self._serve()
+            if self._server is None:
+                fresh.close()
+                return
+            self._server.close()
+            self._server = fresh
+        # As of before the files were read: what changed while they were is seen the next time.
+        self._stamp = found
         log.info("entry %s serves with its new certificates", self._text)
 
     def close(self) -> None:
@@ -110,11 +118,6 @@ class Entry:
         # One turn, for it to wait: of a server that is closed already it would not wait for the connections.
         await asyncio.sleep(0)
         return server
-
-    @property
-    def _text(self) -> str:
-        host, port = self._socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""

@@ -70,7 +70,7 @@ class ClientConnection(Downstream):
         """A half-close: the client may still be reading, so an answer under way is finished first."""
         if self._state is EXCHANGE and self._content_left == 0:
             self._closes_after = True
-            return True
+            return self._scheme != b"https"  # The loop closes TLS both ways, and warns when asked not to.
         return False
 
     def data_received(self, data: bytes) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -174,6 +177,34 @@ def test_new_certificates_are_taken_up_while_connections_go_on(
         assert client.send(REQUEST).answer()[2] == b"xxx"  # the connection from before
 
 
+def test_no_connection_is_lost_while_certificates_change(tmp_path: Path, upstream: int, authority: Authority) -> None:
+    pair = authority.issue("server", HOST)
+    context = authority.client_context()
+    answers: list[bytes] = []
+    is_over = threading.Event()
+    with worker(tmp_path, service("open", upstream), entry=entry(pair)) as running:
+
+        def connect_on() -> None:
+            while not is_over.is_set():
+                answers.append(ask(running, context))
+
+        before = listening(running)
+        with ThreadPoolExecutor(4) as clients:
+            asking = [clients.submit(connect_on) for _ in range(4)]
+            try:
+                for count in range(1, 11):
+                    authority.issue("server", HOST)
+                    running.tell({"do": "certificates"})
+                    until(lambda: running.log.read_text().count("its new certificates") >= count, "taken up")  # noqa: B023
+            finally:
+                is_over.set()
+            for one in asking:
+                one.result()  # Raises what a client met with.
+        assert len(answers) >= 40 and set(answers) == {b"xxx"}
+        assert running.counts()["open"]["calls"] == len(answers)
+        until(lambda: listening(running) == before, "no listening socket is left of the servers before")
+
+
 @pytest.mark.parametrize("broken", ["certificate", "key", "gone"])
 def test_broken_files_leave_the_certificates_before(
     tmp_path: Path, upstream: int, authority: Authority, broken: str
@@ -224,6 +255,17 @@ def open_files(running: WorkerProcess) -> int:
     return len(list(Path(f"/proc/{running.process.pid}/fd").iterdir()))
 
 
+def listening(running: WorkerProcess) -> int:
+    """How many descriptors of the listening socket the worker has; the test has one too."""
+    count = 0
+    for link in Path(f"/proc/{running.process.pid}/fd").iterdir():
+        try:
+            count += link.readlink().name == f"socket:[{running.listening_inode()}]"
+        except OSError:
+            continue  # closed meanwhile
+    return count
+
+
 def test_handshakes_that_stall_or_fail_leak_nothing(tmp_path: Path, upstream: int, authority: Authority) -> None:
     with worker(
         tmp_path, service("open", upstream), entry=entry(authority.issue("server", HOST)), head_timeout=0.5
@@ -244,6 +286,26 @@ def test_handshakes_that_stall_or_fail_leak_nothing(tmp_path: Path, upstream: in
         assert running.counts()["open"]["calls"] == 2
 
 
+def test_a_client_that_closes_its_side_is_gone(tmp_path: Path, upstream: int, authority: Authority) -> None:
+    """RFC 8446 6.1 lets the other side go on; the loop closes both. Clients cannot fill the log with it."""
+    with worker(tmp_path, service("open", upstream), entry=entry(authority.issue("server", HOST))) as running:
+        with Raw(running.port, context=authority.client_context(), name=HOST) as client:
+            assert isinstance(client.socket, ssl.SSLSocket)
+            client.send(b"GET /open/slow/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: running.counts()["open"].get("calls"), "the call is under way")
+            with suppress(OSError):
+                client.socket.unwrap().close()
+        until(lambda: running.counts()["open"].get("duration_sum_us"), "the exchange has ended")
+        assert ask(running, authority.client_context()) == b"xxx"
+        assert running.log.read_text() == ""
+
+
+def some(client: Raw) -> bytes:
+    data = client.socket.recv(65536)
+    assert data, "the worker closed the connection"
+    return data
+
+
 def test_a_drain_waits_for_a_handshake_under_way(tmp_path: Path, upstream: int, authority: Authority) -> None:
     """No connection attempt is lost: what was accepted is answered, by a connection that closes."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -255,39 +317,26 @@ def test_a_drain_waits_for_a_handshake_under_way(tmp_path: Path, upstream: int, 
         with pytest.raises(ssl.SSLWantReadError):
             tls.do_handshake()
         client.send(outgoing.read())
-        incoming.write(client.socket.recv(65536))  # The worker has begun its side.
+        incoming.write(some(client))  # The worker has begun its side.
         running.process.terminate()
-        until(lambda: not _accepts(running), "the worker accepts no more")
+        until(lambda: listening(running) == 0, "the worker accepts no more")
         while True:
             try:
                 tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                incoming.write(client.socket.recv(65536))
+                incoming.write(some(client))
         tls.write(REQUEST)
         client.send(outgoing.read())
         answer = b""
         while b"\r\n\r\nxxx" not in answer:
-            incoming.write(client.socket.recv(65536))
+            incoming.write(some(client))
             try:
                 answer += tls.read(65536)
             except ssl.SSLWantReadError:
                 continue
         assert b"Connection: close" in answer
         assert running.process.wait(10) == 0
-
-
-def _accepts(running: WorkerProcess) -> bool:
-    """The test holds the listening socket too, so that what is not accepted stays in its queue."""
-    status = Path(f"/proc/{running.process.pid}/fdinfo")
-    inode = running.listening_inode()
-    for number in status.iterdir():
-        try:
-            if (status.parent / "fd" / number.name).readlink().name == f"socket:[{inode}]":
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def test_a_worker_that_cannot_open_a_certificate_says_so_and_ends(tmp_path: Path, authority: Authority) -> None:
