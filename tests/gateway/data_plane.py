@@ -154,9 +154,6 @@ class WorkerProcess:
         self.tell({"do": "snapshot", "path": str(self.snapshot), "version": self._version})
         assert json.loads(self._news.readline()) == {"at": "applied", "version": self._version}
 
-    def tell(self, message: dict[str, Any]) -> None:
-        self.channel.sendall(json.dumps(message).encode() + b"\n")
-
     def channel_line(self, seconds: float = 20.0) -> str:
         """The next message from the worker; empty when it is gone. Raises TimeoutError."""
         self.channel.settimeout(seconds)

@@ -83,7 +83,6 @@ def test_an_address_is_verified_as_an_address(tmp_path: Path, authority: Authori
 def test_any_other_certificate_is_502_and_a_line_in_the_log(
     tmp_path: Path,
     authority: Authority,
-    capfd: pytest.CaptureFixture[str],
     names: list[str],
     tls: dict[str, Any],
     reason: str,
@@ -92,7 +91,7 @@ def test_any_other_certificate_is_502_and_a_line_in_the_log(
         tls = {**tls, "ca": authority.path}
     with authority.origin(*names) as origin, worker(tmp_path, secure(origin.port, "localhost", **tls)) as running:
         assert {status(running) for _ in range(5)} == {502}
-    errors = capfd.readouterr().err
+    errors = running.log.read_text()
     line = f"target https://localhost:{origin.port} of service s: certificate not accepted: "
     assert errors.count(line) == 1  # not one for each request
     assert reason in errors
@@ -140,7 +139,7 @@ def test_tls_goes_out_from_the_egress_address_too(tmp_path: Path, authority: Aut
 
 
 def test_a_file_that_cannot_be_used_trusts_nobody_and_stops_no_other_service(
-    tmp_path: Path, authority: Authority, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, authority: Authority
 ) -> None:
     with (
         authority.origin("127.0.0.1") as origin,
