@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_used_trusts_nobody_and_stops_no_other_service(
     ):
         assert status(running) == 502
         assert client.send(b"GET /plain/x HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
-    assert "cannot be used" in capfd.readouterr().err
+    assert "cannot be used" in running.log.read_text()
 
 
 def test_contexts_are_shared_until_their_files_change(authority: Authority) -> None:
