@@ -226,6 +226,9 @@ class ClientConnection(Downstream):
         else:
             self.is_content_sent = True
             self._count_call()
+        if self._pending:
+            # It waited for a connection that never came; before this head it would be a request of its own.
+            self._pending = []
         target = service.targets.pick(core.now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
