@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http.errors import ProtocolError
-from gateway.http.grammar import CHUNK_LINE, IMPOSSIBLE, TRAILER_SECTION
+from gateway.http.grammar import CHUNK_LINE, FRAMING_FIELD, IMPOSSIBLE, TRAILER_SECTION
 
 CHUNK_LINE_BYTES_MAX: Final = 256  # Size and extensions; nobody uses extensions but attackers.
 TRAILER_BYTES_MAX: Final = 8 * 1024
@@ -13,13 +13,14 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class ChunkedDecoder:
-    """Feed it bytes as they come; it gives the content in them. Trailers are read, bounded and dropped."""
+    """Feed it bytes as they come; it gives the content in them. Trailers are read, bounded, and kept as they came."""
 
-    __slots__ = ("_buffer", "_in_trailers", "_left", "_needs_crlf", "is_done", "rest")
+    __slots__ = ("_buffer", "_in_trailers", "_left", "_needs_crlf", "is_done", "rest", "trailers")
 
     def __init__(self) -> None:
         self.is_done = False
         self.rest = b""  # What came after the end, once done.
+        self.trailers = b""  # Whole lines, once done.
         self._buffer = b""
         self._left = 0  # Content bytes of the current chunk still to come.
         self._needs_crlf = False
@@ -83,8 +84,17 @@ class ChunkedDecoder:
             return -1
         if match.end() - at > TRAILER_BYTES_MAX:
             raise ProtocolError("bad_request", "the trailers are too long")
+        if match[1] and FRAMING_FIELD.search(match[1]):
+            # RFC 9110 6.5.1 forbids them there, and a reader that takes trailers for fields would frame by them.
+            raise ProtocolError("bad_request", "framing fields among the trailers")
         self.is_done = True
+        self.trailers = match[1]
         return match.end()
+
+
+def last_chunk(trailers: bytes) -> bytes:
+    """The end of the message, with whole lines of trailers."""
+    return b"0\r\n%b\r\n" % trailers
 
 
 def chunk(content: bytes) -> bytes:

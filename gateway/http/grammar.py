@@ -14,16 +14,27 @@ FIELD_LINE = TCHAR + rb"++:" + FIELD_VALUE_CHAR + rb"*+\r\n"
 FIELD_SECTION = rb"((?:" + FIELD_LINE + rb")*+)\r\n"
 
 # RFC 9112 3: request-line = method SP request-target SP HTTP-version CRLF. The target in two: up to "?", and from it.
+# No form of a target has a "#": a fragment is never sent (RFC 9110 7.1). CONNECT asks for a tunnel, which a gateway
+# does not give (RFC 9110 9.3.6); with a path for a target it would still turn what follows an upstream's 2xx into one.
 REQUEST_HEAD = re.compile(
-    rb"(" + TCHAR + rb"{1,32}+) ([\x21-\x3e\x40-\x7e]++)(\?[\x21-\x7e]*+)? HTTP/1\.([01])\r\n" + FIELD_SECTION,
+    rb"(?!CONNECT )("
+    + TCHAR
+    + rb"{1,32}+) ([\x21\x22\x24-\x3e\x40-\x7e]++)(\?[\x21\x22\x24-\x7e]*+)? HTTP/1\.([01])\r\n"
+    + FIELD_SECTION,
 )
 # RFC 9112 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP is often left out.
 RESPONSE_HEAD = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9][0-9](?: " + FIELD_VALUE_CHAR + rb"*+)?)\r\n" + FIELD_SECTION,
 )
+# RFC 9110 5.6.4: quoted-string
+QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+# RFC 9112 7.1.1: chunk-ext = *( ";" chunk-ext-name [ "=" chunk-ext-val ] ), without the "bad" whitespace that it lets
+# a recipient take: parsers differ on it, and no client sends it.
+CHUNK_EXT = rb"(?:;" + TCHAR + rb"++(?:=(?:" + TCHAR + rb"++|" + QUOTED + rb"))?+)*+"
 # RFC 9112 7.1: chunk-size [ chunk-ext ] CRLF. 15 hex digits stay below 2**60.
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)(?:[ \t]*+;" + FIELD_VALUE_CHAR + rb"*+)?\r\n")
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)" + CHUNK_EXT + rb"\r\n")
 TRAILER_SECTION = re.compile(FIELD_SECTION)
+FRAMING_FIELD = re.compile(rb"(?i)(?:^|\n)(?:content-length|transfer-encoding|host):")
 
 # RFC 9110 8.6: Content-Length = 1*DIGIT. 18 digits stay below 2**63.
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}+")

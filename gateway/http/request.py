@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from gateway.http.errors import ProtocolError
+from gateway.http.fields import without_fields
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, REQUEST_HEAD, REQUEST_ID
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
@@ -17,6 +18,7 @@ _KNOWN = (
 ).split()
 _KNOWN_FIELD = re.compile(rb"\n(?:" + rb"|".join(_KNOWN) + rb"):")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
+_NOT_NAMED_AWAY = frozenset((_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"))
 
 
 class RequestHead:
@@ -44,6 +46,7 @@ class RequestHead:
         "query",
         "raw",
         "request_id",
+        "takes_trailers",
         "upgrade",
         "via",
     )
@@ -61,6 +64,7 @@ class RequestHead:
         self.content_length = 0
         self.keeps_alive = True
         self.expects_continue = False
+        self.takes_trailers = False  # `TE: trailers`
         self.upgrade = b""
         self.forwarded_for = b""
         self.forwarded_proto = b""
@@ -95,22 +99,20 @@ class RequestHead:
         self.query = query
         self.line = data[: match.end(2)]
         if self.is_marked:
-            self.is_marked = self.expects_continue = False
+            self.is_marked = self.expects_continue = self.takes_trailers = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
             self.forwarded_proto = self.forwarded_host = b""
         # The shortest field line has 4 bytes (`a:` CRLF), so most heads need no count.
         if len(fields) > 4 * fields_max and fields.count(b"\n") > fields_max:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
         host = self._read_known_fields(fields)
+        if host is None and self.is_http11:
+            # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
+            raise ProtocolError("bad_request", "Host is missing")
         if path[0] != 0x2F:  # not origin-form
             host = self._read_other_form(path + query, host)
             self.line = self.method + b" " + self.path
-        if host is None:
-            # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host.
-            if self.is_http11:
-                raise ProtocolError("bad_request", "Host is missing")
-            host = b""
-        self.host = host
+        self.host = host or b""
         return match.end()
 
     def _read_other_form(self, target: bytes, host: bytes | None) -> bytes | None:
@@ -127,11 +129,13 @@ class RequestHead:
             slash, path = b"/", b"?" + path
         if not authority or not HOST.fullmatch(authority) or b"@" in authority:
             raise ProtocolError("bad_request", "the request target's authority is malformed")
-        self.path, question, query = (slash + path if slash else b"/").partition(b"?")
+        if not slash:
+            # RFC 9112 3.2.4: OPTIONS for no path and no query is of the whole server.
+            path = b"*" if self.method == b"OPTIONS" else b"/"
+        self.path, question, query = (slash + path).partition(b"?")
         self.query = question + query
         # RFC 9112 3.2.2: a proxy MUST ignore the received Host and replace it with the target's host.
-        self.fields = re.sub(rb"(?i)(?:^|(?<=\n))host:[^\n]*\n", b"", self.fields)
-        self.fields = b"Host: " + authority + b"\r\n" + self.fields
+        self.fields = b"Host: " + authority + b"\r\n" + without_fields(self.fields, {b"host"})
         return authority
 
     def _read_known_fields(self, fields: bytes) -> bytes | None:
@@ -170,6 +174,11 @@ class RequestHead:
                 coding = value.lower() if coding is None else coding + b"," + value.lower()
             elif name == b"upgrade":
                 upgrade = value
+            elif name == b"te":
+                # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
+                self.takes_trailers = self.is_http11 and b"trailers" in [
+                    word.strip(b" \t") for word in value.lower().split(b",")
+                ]
             elif name == b"expect":
                 # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
                 self.expects_continue = value.lower() == b"100-continue" and self.is_http11
@@ -197,6 +206,9 @@ class RequestHead:
             self.fields = b"".join(kept)
         if connection:
             self._read_connection(connection, upgrade)
+        if self.takes_trailers:
+            # The gateway's own, to its next hop: it passes trailers on.
+            self.fields += b"TE: trailers\r\nConnection: TE\r\n"
         if coding is not None:
             self._read_coding(coding, length)
         elif length is not None:
@@ -212,9 +224,9 @@ class RequestHead:
         if _UPGRADE_TOKEN in options and self.is_http11:
             self.upgrade = upgrade
         # RFC 9110 7.6.1: remove each field the connection options name; never the ones framing stands on.
-        for option in options - {_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"}:
-            pattern = rb"(?i)(?:^|(?<=\n))" + re.escape(option) + rb":[^\n]*\n"
-            self.fields = re.sub(pattern, b"", self.fields)
+        named = options - _NOT_NAMED_AWAY
+        if named:
+            self.fields = without_fields(self.fields, named)
 
     def _read_coding(self, coding: bytes, length: bytes | None) -> None:
         # RFC 9112 6.1: Transfer-Encoding with Content-Length, or in HTTP/1.0, is an attempt at smuggling.

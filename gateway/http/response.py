@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from gateway.http.errors import ProtocolError
-from gateway.http.grammar import RESPONSE_HEAD
+from gateway.http.fields import without_fields
+from gateway.http.grammar import IMPOSSIBLE, RESPONSE_HEAD
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -38,7 +39,13 @@ class ResponseHead:
         """Reads one head; returns its length, 0 while it is not whole. Raises ProtocolError (bad_gateway)."""
         match = RESPONSE_HEAD.match(data)
         if match is None:
-            if b"\r\n\r\n" in data or len(data) > RESPONSE_HEAD_BYTES_MAX:
+            # A partial head is refused as soon as it cannot become one: waiting would turn a 502 into a late 504.
+            if (
+                b"\r\n\r\n" in data
+                or len(data) > RESPONSE_HEAD_BYTES_MAX
+                or not data.startswith(b"HTTP/1."[: len(data)])
+                or IMPOSSIBLE.search(data)
+            ):
                 raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
             return 0
         minor, status_text, fields = match.groups()
@@ -63,13 +70,13 @@ class ResponseHead:
             name, value = field.groups()
             value = value.strip()
             if name == b"content-length":
-                # Digits alone, and few enough to stay below 2**63 (RFC 9110 8.6); equal repeats are one.
-                if not value.isdigit() or len(value) > 18 or (length is not None and length != value):
-                    raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed")
-                if length is None:
-                    length = value
-                    continue
-            elif name == b"connection":
+                # Digits alone, and few enough to stay below 2**63 (RFC 9110 8.6). As strict as towards clients: equal
+                # ones repeated are refused too, as llhttp does.
+                if length is not None or not value.isdigit() or len(value) > 18:
+                    raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed or repeated")
+                length = value
+                continue
+            if name == b"connection":
                 connection = value if connection is None else connection + b"," + value
             elif name == b"transfer-encoding":
                 coding = value if coding is None else coding + b"," + value
@@ -86,16 +93,22 @@ class ResponseHead:
         self.fields = fields
         if connection is not None and (connection != b"keep-alive" or not self.keeps_alive):
             self._read_connection(connection)
+        if coding is not None:
+            # RFC 9112 6.1: a server MUST NOT send it in a 1xx or 204; who does may well send chunks after it.
+            if status < 200 or status == 204:
+                raise ProtocolError("bad_gateway", "the upstream's answer has a transfer coding and no content")
+            if length is not None:
+                raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
+            # RFC 9112 6.1: Transfer-Encoding in an HTTP/1.0 message makes its framing faulty.
+            if coding != b"chunked" or minor == b"0":
+                raise ProtocolError("bad_gateway", "the upstream's transfer coding is not understood")
         # RFC 9112 6.3, in its order.
         if to_head_request or status < 200 or status == 204 or status == 304:
             self.framing = 0
-            if coding is not None and length is not None:
-                raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
+            if length is not None and (status < 200 or status == 204):
+                # RFC 9110 8.6: a 1xx or 204 MUST NOT have a Content-Length; passed on, a client would wait for it.
+                self.fields = without_fields(self.fields, {b"content-length"})
         elif coding is not None:
-            if length is not None:
-                raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
-            if coding != b"chunked":
-                raise ProtocolError("bad_gateway", "the upstream's transfer coding is not understood")
             self.framing = CHUNKED
         elif length is not None:
             self.framing = int(length)
@@ -110,5 +123,6 @@ class ResponseHead:
             self.keeps_alive = False
         elif b"keep-alive" in options:
             self.keeps_alive = True
-        for option in options - {b"close", b"keep-alive", b"upgrade", b"content-length"}:
-            self.fields = re.sub(rb"(?i)(?:^|(?<=\n))" + re.escape(option) + rb":[^\n]*\n", b"", self.fields)
+        named = options - {b"close", b"keep-alive", b"upgrade", b"content-length"}
+        if named:
+            self.fields = without_fields(self.fields, named)

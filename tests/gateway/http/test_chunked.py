@@ -11,6 +11,7 @@ GOOD = [
     pytest.param(b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc", id="two chunks"),
     pytest.param(b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789", id="upper-case hex"),
     pytest.param(b"1;x=y\r\na\r\n0;z\r\n\r\n", b"a", id="7.1.1 extensions"),
+    pytest.param(b'1;x="y;\\"z";w\r\na\r\n0\r\n\r\n', b"a", id="7.1.1 quoted extension"),
     pytest.param(b"1\r\na\r\n0\r\nX: y\r\nZ: w\r\n\r\n", b"a", id="7.1.2 trailers"),
     pytest.param(b"0001\r\na\r\n000\r\n\r\n", b"a", id="leading zeros"),
 ]
@@ -50,7 +51,14 @@ def test_content_is_the_same_however_it_is_split(data: bytes, content: bytes) ->
         pytest.param(b"5\r\nhelloX\r\n", id="longer than its size"),
         pytest.param(b"1" * 16 + b"\r\n", id="size overflows"),
         pytest.param(b"5;" + b"x" * 300 + b"\r\n", id="extension too long"),
+        pytest.param(b"5 ;x\r\nhello\r\n", id="7.1.1 space before an extension"),
+        pytest.param(b"5;\r\nhello\r\n", id="7.1.1 extension without a name"),
+        pytest.param(b"5;x=\r\nhello\r\n", id="7.1.1 extension without its value"),
+        pytest.param(b'5;x="y\r\nhello\r\n', id="7.1.1 open quote"),
         pytest.param(b"0\r\nbad trailer\r\n\r\n", id="trailer without colon"),
+        pytest.param(b"0\r\nX: y\r\nContent-Length: 5\r\n\r\n", id="9110-6.5.1 a length among the trailers"),
+        pytest.param(b"0\r\nTransfer-encoding: x\r\n\r\n", id="9110-6.5.1 a coding among the trailers"),
+        pytest.param(b"0\r\nHost: x\r\n\r\n", id="9110-6.5.1 Host among the trailers"),
         pytest.param(b"0\r\n" + b"A: b\r\n" * 2000 + b"\r\n", id="trailers too long"),
     ],
 )

@@ -28,12 +28,18 @@ REFUSED = [
     pytest.param(with_fields(b"Host: a", line=b"G@T / HTTP/1.1"), "bad_request", id="9110-9.1 method is a token"),
     pytest.param(with_fields(b"Host: a", line=b"GET items HTTP/1.1"), "bad_request", id="9112-3.2 no form"),
     pytest.param(with_fields(b"Host: a", line=b"CONNECT a:80 HTTP/1.1"), "bad_request", id="9112-3.2.3 authority-form"),
+    pytest.param(with_fields(b"Host: a", line=b"CONNECT /x HTTP/1.1"), "bad_request", id="9110-9.3.6 CONNECT a path"),
+    pytest.param(with_fields(b"Host: a", line=b"GET /x#y HTTP/1.1"), "bad_request", id="9110-7.1 fragment"),
+    pytest.param(
+        with_fields(b"Host: a", line=b"GET /x?y#z HTTP/1.1"), "bad_request", id="9110-7.1 fragment of a query"
+    ),
     pytest.param(
         with_fields(b"Host: a", line=b"GET /" + b"x" * 64 + b" HTTP/1.1"),
         "uri_too_long",
         id="9112-3 long target",
     ),
     pytest.param(with_fields(), "bad_request", id="9112-3.2 no Host"),
+    pytest.param(with_fields(line=b"GET http://a/ HTTP/1.1"), "bad_request", id="9112-3.2 no Host in absolute-form"),
     pytest.param(with_fields(b"Host: a", b"Host: a"), "bad_request", id="9112-3.2 two Hosts"),
     pytest.param(with_fields(b"Host: a b"), "bad_request", id="9112-3.2 Host with a space"),
     pytest.param(with_fields(b"Host: a/b"), "bad_request", id="9112-3.2 Host with a slash"),
@@ -117,7 +123,7 @@ def test_hop_by_hop_fields_and_those_connection_names_do_not_go_upstream() -> No
             b"Host: a",
             b"Connection: keep-alive, X-Hop",
             b"Keep-Alive: 1",
-            b"TE: trailers",
+            b"TE: gzip",
             b"x-hop: 1",
             b"X-Stays: 1",
         )
@@ -201,3 +207,13 @@ def test_any_bytes_are_a_head_or_a_refusal(noise: bytes) -> None:
             assert 0 <= length <= len(data)
             assert b"\x00" not in head.fields
             assert head.fields.count(b"\n") == head.fields.count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "value, takes", [(b"trailers", True), (b"gzip, Trailers", True), (b"xtrailers", False), (b"trailers;q=1", False)]
+)
+def test_te_is_read_and_written_anew(value: bytes, takes: bool) -> None:
+    """RFC 9110 10.1.4: it concerns one hop, and so does Connection, which must name it."""
+    head = parse(with_fields(b"Host: a", b"Connection: TE", b"TE: " + value))
+    assert head.takes_trailers is takes
+    assert head.fields == b"Host: a\r\n" + (b"TE: trailers\r\nConnection: TE\r\n" if takes else b"")

@@ -23,12 +23,17 @@ def parse(data: bytes, *, to_head_request: bool = False) -> ResponseHead:
         pytest.param(b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: x\r\n\r\n", id="splitting by bare CR"),
         pytest.param(b"HTTP/1.1 200 OK\r\nA: b\nSet-Cookie: x\r\n\r\n", id="splitting by bare LF"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="6.3 two lengths"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", id="6.3 a length repeated"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", id="8.6 sign"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             id="6.3 both framings",
         ),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", id="6.1 unknown coding"),
+        pytest.param(b"HTTP/1.1 304 X\r\nTransfer-Encoding: gzip\r\n\r\n", id="6.1 the same without content"),
+        pytest.param(b"HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n", id="6.1 a coding in a 204"),
+        pytest.param(b"HTTP/1.1 103 X\r\nTransfer-Encoding: chunked\r\n\r\n", id="6.1 a coding in a 1xx"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="6.1 chunked in HTTP/1.0"),
     ],
 )
 def test_a_malformed_answer_is_refused(data: bytes) -> None:
@@ -59,6 +64,29 @@ def test_hop_by_hop_fields_and_our_own_do_not_pass() -> None:
     )
     assert head.fields == b"Server: x\r\nContent-Length: 0\r\n"
     assert not head.keeps_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"SSH-2.0-OpenSSH\r\n", id="4 another protocol"),
+        pytest.param(b"\x15\x03\x01", id="4 TLS"),
+        pytest.param(b"HTTP/1.1 200 OK\nA", id="2.2 bare LF"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: \x00", id="9110-5.5 NUL"),
+    ],
+)
+def test_what_can_never_become_an_answer_is_refused_before_its_end(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        ResponseHead().parse(data, to_head_request=False)
+
+
+@pytest.mark.parametrize(
+    "status, left",
+    [(b"204", b"A: b\r\n"), (b"103", b"A: b\r\n"), (b"304", b"Content-Length: 5\r\nA: b\r\n")],
+)
+def test_a_length_does_not_pass_where_rfc_9110_8_6_forbids_it(status: bytes, left: bytes) -> None:
+    head = parse(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 5\r\nA: b\r\n\r\n")
+    assert (head.framing, head.fields) == (0, left)
 
 
 def test_a_partial_head_waits() -> None:
