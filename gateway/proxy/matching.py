@@ -7,7 +7,7 @@ from typing import Final
 from gateway.http.errors import ProtocolError
 from gateway.http.request import RequestHead
 from gateway.proxy.service import Route, Service
-from gateway.routing.path import normal_path
+from gateway.routing.path import below_prefix, normal_path, without_parameters
 from gateway.routing.router import Router
 
 # Requests repeat their paths, so a found match is kept. Random paths only empty the store now and then.
@@ -26,6 +26,8 @@ class Match:
         base_path = service.targets.base_path
         # Method and path of the upstream's request line, where all targets share their base path.
         self.line = None if base_path is None else method + b" " + base_path + path
+        if path == b"*":
+            self.line = method + b" *"  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
 
 
 class Unmatched:
@@ -65,10 +67,11 @@ class Matcher:
             path = normal_path(head.path)
         except ProtocolError as error:
             return Unmatched(error.code, error.detail)
-        service = self._router.find(head.host, path)
+        matched = without_parameters(path)
+        service = self._router.find(head.host, matched)
         if service is None:
             return Unmatched("no_route", "no service is at this host and path")
-        below = path[service.prefix_bytes :] or b"/"
+        below = matched[service.prefix_bytes :] or b"/"
         if service.routes is None:
             route = service.catch_all
         else:
@@ -80,7 +83,8 @@ class Matcher:
                 detail = "no route here takes this method"
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
-        match = Match(service, route, head.method, below if service.strips_path else path)
+        forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
+        match = Match(service, route, head.method, forwarded)
         if self._count >= MATCHES_MAX:
             self._known.clear()
             self._count = 0

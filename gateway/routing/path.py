@@ -1,9 +1,10 @@
 """The path that rules are matched on, which is also the one that the upstream is sent (RFC 3986 6.2.2).
 
 Normalisation: percent-encoded unreserved characters are decoded, hex digits are upper-cased, runs of slashes
-are merged and dot segments are resolved. A path that climbs above the root, or hides a slash, backslash or
-control in an escape, is refused: upstreams disagree on what those mean, so no rule on them would hold. Case
-counts.
+are merged and dot segments are resolved. A path that climbs above the root, hides a slash, backslash or control
+in an escape, or has a parameter on a dot segment or on nothing (`..;x`, `/;x/`), is refused: upstreams disagree
+on what those mean, so no rule on them would hold. Parameters (`/items;x`) go upstream, but rules are matched
+without them. Case counts.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import re
 from gateway.http.errors import ProtocolError
 
 # Nothing to do for a path of plain segments: the usual case, decided by one search.
-_UNUSUAL = re.compile(rb"[%\\#]|//|/\.")
+_UNUSUAL = re.compile(rb"[%\\#]|//|/[.;]")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _SLASHES = re.compile(rb"//+")
+# Servlet containers take `;x` away before they resolve dots, so `/a/..;/b` is `/b` to them and `..;` a name to others.
+_PARAMETERED_DOTS = re.compile(rb"\.\.?(?:;|%3B)")
+_PARAMETERS = re.compile(rb";[^/]*+")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _HIDDEN = frozenset(b"/\\") | frozenset(range(0x20)) | {0x7F}
 
@@ -29,16 +33,37 @@ def normal_path(path: bytes) -> bytes:
     path = _SLASHES.sub(b"/", _ESCAPE.sub(_decode, path))
     segments: list[bytes] = []
     parts = path[1:].split(b"/")
-    for part in parts:
+    for at, part in enumerate(parts):
+        if part[:1] == b";" and at < len(parts) - 1:
+            raise ProtocolError("bad_request", "a segment in the path is a parameter and nothing else")
         if part == b"..":
             if not segments:
                 raise ProtocolError("bad_request", "the path climbs above its root")
             segments.pop()
         elif part != b".":
+            if part[:1] == b"." and _PARAMETERED_DOTS.match(part):
+                raise ProtocolError("bad_request", "a dot segment in the path has a parameter")
             segments.append(part)
     if parts[-1] in (b".", b".."):
         segments.append(b"")  # RFC 3986 5.2.4: a trailing dot segment leaves its slash.
     return b"/" + b"/".join(segments)
+
+
+def without_parameters(path: bytes) -> bytes:
+    """What rules are matched on: a normal path less its `;x`, which many upstreams take away before they route."""
+    return _PARAMETERS.sub(b"", path)
+
+
+def below_prefix(path: bytes, prefix_bytes: int) -> bytes:
+    """A normal path less the segments that hold a prefix of its matched form; parameters further on stay."""
+    if b";" not in path:
+        return path[prefix_bytes:] or b"/"
+    at = 0
+    for _ in range(without_parameters(path)[:prefix_bytes].count(b"/")):
+        at = path.find(b"/", at + 1)
+        if at < 0:
+            return b"/"
+    return path[at:]
 
 
 def _decode(match: re.Match[bytes]) -> bytes:
