@@ -10,11 +10,12 @@ import time
 from math import inf
 from typing import Final
 
-from gateway.http.chunked import LAST_CHUNK, ChunkedDecoder, chunk
+from gateway.http.chunked import LAST_CHUNK, ChunkedDecoder, chunk, last_chunk
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
+from gateway.http.trailers import legal_trailers
 from gateway.limits.limit import Limit
 from gateway.proxy.core import Core
 from gateway.proxy.dialing import DialError, dial
@@ -67,9 +68,11 @@ class ClientConnection(Downstream):
     # --- bytes from the client
 
     def eof_received(self) -> bool:
-        """A half-close: the client may still be reading, so an answer under way is finished first."""
-        if self._state is EXCHANGE and self._content_left == 0:
-            self._closes_after = True
+        """A half-close: the client may still be reading, so every request that came whole is answered first."""
+        if (self._state is EXCHANGE and self._content_left == 0) or (self._state is HEAD and self._buffer):
+            self._is_half_closed = True
+            if self._state is HEAD:
+                self._read_requests(self._buffer)
             return self._scheme != b"https"  # The loop closes TLS both ways, and warns when asked not to.
         return False
 
@@ -100,14 +103,19 @@ class ClientConnection(Downstream):
                 data = data[EMPTY_LINES.match(data).end() :]  # type: ignore[union-attr]
             if not data:
                 self._buffer = b""
+                if self._is_half_closed:
+                    self.transport.close()
                 return
             self._started_ns = time.monotonic_ns()
             try:
                 head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max)
                 if head_bytes == 0:
-                    if not self._buffer:
+                    # A lone CR is no head begun yet: one at a time, each with its LF late, would go on for ever.
+                    if not self._buffer and data != b"\r":
                         self.deadline_s = core.now_s + bounds.head_timeout_s
                     self._buffer = data
+                    if self._is_half_closed:
+                        self.transport.close()
                     return
             except ProtocolError as error:
                 self._begin_refusal()
@@ -122,9 +130,11 @@ class ClientConnection(Downstream):
                 self._read_content(content)
         if data:
             self._buffer = self._buffer + data if self._buffer else data
+        if self._is_half_closed and self._content_left and self._is_exchanging():
+            self.transport.close()  # The rest of the content will not come.
 
     def _read_on(self) -> None:
-        if self._state is HEAD and self._buffer and not self.is_write_paused:
+        if self._state is HEAD and (self._buffer or self._is_half_closed) and not self.is_write_paused:
             self._read_requests(self._buffer)
 
     def _is_exchanging(self) -> bool:
@@ -182,6 +192,10 @@ class ClientConnection(Downstream):
             if head.upgrade.lower() != b"websocket":
                 fields = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
                 self._refuse("upgrade_required", "this service is WebSocket only", fields)
+                return False
+            if head.content_length:
+                # Some readers take content for content here, others for the first of the other protocol.
+                self._refuse("bad_request", "a WebSocket handshake has no content", close=True)
                 return False
         elif head.upgrade:
             head.upgrade = b""
@@ -403,7 +417,7 @@ class ClientConnection(Downstream):
         """Content whose length was not declared."""
         self.relay(chunk(content) if self._is_chunking else content)
 
-    def end_answer(self, status: int) -> None:
+    def end_answer(self, status: int, trailers: bytes = b"") -> None:
         """The upstream's answer is complete and handed to the socket."""
         service, upstream = self._service, self._upstream
         if upstream is not None:
@@ -413,7 +427,10 @@ class ClientConnection(Downstream):
                 upstream.target.succeeded(self._started_ns / 1e9)
             self._upstream = None
         if self._is_chunking:
-            self.relay(LAST_CHUNK)
+            if trailers and self.head.takes_trailers:
+                self.relay(last_chunk(legal_trailers(trailers)))  # RFC 9110 6.5.1: else they may be dropped.
+            else:
+                self.relay(LAST_CHUNK)
         self._end_exchange()
         self._next()
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
+import struct
 import time
 from bisect import bisect_left
 from enum import IntEnum
@@ -35,6 +37,7 @@ from metering.cells import (
 
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
 UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
 _NO_LIMITS: Final = LimitSet(())
 
@@ -74,6 +77,7 @@ class Downstream:
         "_is_read_paused",
         "is_write_paused",
         "_unsent_bytes",
+        "_is_half_closed",
         "deadline_s",
         "_state",
         # the exchange
@@ -108,6 +112,7 @@ class Downstream:
         self._is_read_paused = False
         self.is_write_paused = False
         self._unsent_bytes = 0  # when the deadline was set, of an answer that waits to be taken
+        self._is_half_closed = False
         self.deadline_s = inf
         self._state: State = HEAD
         self._service: Service | None = None
@@ -274,6 +279,10 @@ class Downstream:
             # Part of the answer is out: cutting it short, visibly, is all that is left.
             self._end_exchange()
             self._state = LINGER
+            if not self.head.is_http11:
+                # Its content may end by the close, so a close would look like its end: a reset does not (RFC 9112 8).
+                connection = self.transport.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
             return
         self._answer(code, detail, b"")
@@ -338,7 +347,7 @@ class Downstream:
         self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
         if self._is_read_paused:
             self.resume_reading()
-        if self._buffer:
+        if self._buffer or self._is_half_closed:
             # Not from here: a client that pipelines many requests would be a recursion as deep.
             self._core.loop.call_soon(self._read_on)
 

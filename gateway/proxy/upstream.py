@@ -165,17 +165,17 @@ class UpstreamConnection:
             if decoder.rest:
                 self.head.keeps_alive = False
             self._decoder = None
-            self._end(client)
+            self._end(client, decoder.trailers)
 
     def _switch(self, client: ClientConnection, rest: bytes) -> None:
         # RFC 9110 7.8: a server MUST NOT switch to a protocol that was not asked for.
-        if not client.head.upgrade:
-            self._fail(client, "the upstream switched protocols unasked")
+        if not client.head.upgrade or not self.head.upgrade:
+            self._fail(client, "the upstream switched protocols unasked, or does not say to which")
             return
         self.phase = PHASE_TUNNEL
         client.begin_tunnel(self.head, rest)
 
-    def _end(self, client: ClientConnection) -> None:
+    def _end(self, client: ClientConnection, trailers: bytes = b"") -> None:
         """The answer is complete: rest for the next exchange, or close."""
         target = self.target
         target.outstanding -= 1
@@ -187,7 +187,7 @@ class UpstreamConnection:
             self.rest()
         else:
             self.abort()
-        client.end_answer(self.head.status)
+        client.end_answer(self.head.status, trailers)
 
     def _fail(self, client: ClientConnection, detail: str) -> None:
         self.client = None
@@ -207,8 +207,7 @@ class UpstreamConnection:
         self.target.connections.discard(self)
         client = self.client
         if client is None:
-            if self in self.target.idle:
-                self.target.idle.remove(self)
+            self._leave_rest()
             return
         self.client = None
         self.target.outstanding -= 1
@@ -216,6 +215,11 @@ class UpstreamConnection:
             client.end_answer(self.head.status)
         elif self.phase is PHASE_TUNNEL:
             client.end_tunnel()
+        elif self.phase is PHASE_HEAD and self._buffer:
+            # A part of the answer has come, so the request was acted on: no second try (DESIGN 1.2).
+            self._buffer = b""
+            self.target.failed(self._core.now_s)
+            client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
         elif self.phase is PHASE_HEAD:
             # A resting connection may be closed under us at any time: not the target's failure.
             if not self.is_reused:
@@ -224,6 +228,15 @@ class UpstreamConnection:
         else:
             self.target.failed(self._core.now_s)
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
+
+    def eof_received(self) -> None:
+        if self.client is None:
+            self._leave_rest()
+
+    def _leave_rest(self) -> None:
+        """At once, not when the closing is done: in between, a request that took it would be lost."""
+        if self in self.target.idle:
+            self.target.idle.remove(self)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf
@@ -256,8 +269,8 @@ class UpstreamConnection:
         self.abort()
 
     def abort(self) -> None:
-        if self.client is None and self in self.target.idle:
-            self.target.idle.remove(self)  # At once: until the loop says that it is lost, another would take it.
+        if self.client is None:
+            self._leave_rest()
         if self.transport is not None:
             self.transport.abort()
 
