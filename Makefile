@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled lint bench clean
+.PHONY: demo test test-compiled compiled lint fuzz bench clean
 
 # Installed once for each state of pyproject.toml. A stamp for each, so that a demo needs no test tools.
 $(VENV)/.installed: pyproject.toml
@@ -36,6 +36,15 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Each parser under a coverage-guided fuzzer, for so many seconds; what it found new stays in .fuzz/, a finding too.
+SECONDS ?= 600
+FUZZ_TARGETS ?= request response chunked path
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	set -e; for target in $(FUZZ_TARGETS); do mkdir -p .fuzz/$$target; nice $(BIN)/python -m tests.fuzz $$target \
+	  .fuzz/$$target tests/fuzz/corpus/$$target -dict=tests/fuzz/http.dict -artifact_prefix=.fuzz/$$target- \
+	  -max_total_time=$(SECONDS); done
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m loadtest.bench $(ARGS)
