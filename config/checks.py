@@ -42,6 +42,7 @@ def check(scope: Scope) -> list[Fault]:
     faults = list(_duplicates(scope))
     if scope.settings.billing.egress_basis == "wire":
         faults.append(Fault("billing.egress_basis", "wire bytes are not metered yet: they would bill nothing"))
+    faults += _access_log(scope)
     for account in scope.settings.accounts:
         if account.currency != scope.book.currency:
             faults.append(
@@ -60,6 +61,18 @@ def check(scope: Scope) -> list[Fault]:
     for at, entry in _entries(scope):
         faults += check_entry(entry, at, is_shared=at.startswith("entry["))
     return faults
+
+
+def _access_log(scope: Scope) -> Iterator[Fault]:
+    log = scope.settings.access_log
+    if log is not None:
+        folder = log.file.parent
+        if not folder.is_dir() and folder.resolve() != scope.settings.node.data_dir.resolve():
+            yield Fault("access_log.file", f"{folder} is no folder")
+        return
+    for instance in scope.settings.instances:
+        if instance.access_log is not None:
+            yield Fault(f"{scope.place(instance)}.access_log", "there is no access_log to write to")
 
 
 def _duplicates(scope: Scope) -> Iterator[Fault]:
@@ -129,6 +142,8 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
     for index, id in enumerate(key_ids):
         if id in key_ids[:index]:
             yield Fault(f"{dot}auth.keys[{index}].id", f"{id} stands twice")
+    if service.cors is not None and service.cors.credentials and "*" in service.cors.origins:
+        yield Fault(f"{dot}cors.origins", "with credentials, browsers take named origins only")
     yield from _routes(service.routes, dot)
     yield from check_upstream(service.upstream, f"{dot}upstream")
 

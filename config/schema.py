@@ -128,6 +128,11 @@ Qps = Annotated[int, Field(ge=1, le=50_000)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
+FieldName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")]
+Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+)$")]  # RFC 6454 6.2, or any
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Node(Strict):
     name: Id = "node-1"
     data_dir: FilePath
@@ -232,6 +237,7 @@ class InstanceSettings(Strict):
     workers: int | None = Field(default=None, ge=1, le=64)
     body_max: ByteSize | None = None
     egress_ip: Annotated[str, AfterValidator(_address)] | None = None
+    access_log: Share | None = None  # the share of its exchanges that is logged
 
 
 class Key(Strict):
@@ -244,6 +250,24 @@ class Auth(Strict):
     header: str = Field(default="X-Api-Key", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")
     keys: tuple[Key, ...] = ()
     strip: bool = False
+
+
+class Cors(Strict):
+    """Who may ask from another origin. Preflights are answered by the gateway, before any key."""
+
+    origins: tuple[Origin, ...] = Field(min_length=1, max_length=256)
+    methods: tuple[Annotated[str, Field(pattern="^[A-Z]{1,32}$")], ...] = ("GET", "HEAD", "POST")
+    headers: tuple[FieldName, ...] = ()
+    expose: tuple[FieldName, ...] = ()
+    credentials: bool = False
+    max_age: Duration = 600.0
+
+
+class AccessLogSettings(Strict):
+    """JSON lines, one for each exchange; SIGHUP opens the file anew, after a rotation."""
+
+    file: FilePath
+    share: Share = 1.0  # of the exchanges of instances that set none themselves
 
 
 class Target(Strict):
@@ -309,6 +333,7 @@ class ServiceSettings(Strict):
     auth: Auth = Auth()
     allow: tuple[Cidr, ...] = ()
     deny: tuple[Cidr, ...] = ()
+    cors: Cors | None = None
     upstream: Upstream
     routes: tuple[Route, ...] = ()
 
@@ -327,6 +352,7 @@ class Settings(Strict):
     clock: ClockSettings = ClockSettings()
     trusted_proxies: tuple[Cidr, ...] = ()
     limits: LimitSettings = LimitSettings()
+    access_log: AccessLogSettings | None = None
     drain: Duration = 30.0
     client: Client = Client()
     accounts: tuple[Account, ...] = ()

@@ -25,6 +25,7 @@ from config.certificates import CertificateError
 from gateway.entry.entry import Entry
 from gateway.limits.limit import Limit
 from gateway.limits.table import LimitTable
+from gateway.proxy.access_log import AccessLog
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
 from gateway.proxy.matching import Matcher
 from gateway.proxy.service import build_router
@@ -63,6 +64,8 @@ class Worker:
             ),
             tuple(ipaddress.ip_network(cidr) for cidr in boot["trusted_proxies"]),
         )
+        if boot["access_log"] is not None:
+            self._core.access_log = AccessLog(loop, boot["access_log"])
         self._targets = TargetBook(self._tell_of_target)
         self._limits: dict[tuple[str, int, int, int], Limit] = {}
         self._entries: list[Entry] = []
@@ -91,6 +94,8 @@ class Worker:
             await self._drain()
             for job in jobs:
                 job.cancel()
+        if self._core.access_log is not None:
+            await self._core.access_log.close()
         self._meter.close()
 
     def _apply(self, path: Path) -> None:
@@ -153,6 +158,8 @@ class Worker:
                 self._targets.set_down({(service, url) for service, url in message["down"]})
             elif message["do"] == "certificates":
                 self._look.set()
+            elif message["do"] == "reopen" and self._core.access_log is not None:
+                self._core.access_log.reopen()
             elif message["do"] == "drain":
                 self._stop.set()
         self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
@@ -173,6 +180,8 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             self._core.sweep()
+            if self._core.access_log is not None:
+                self._core.access_log.flush()
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def _drain(self) -> None:
@@ -207,6 +216,9 @@ def main() -> int:
             runner.run(run())
         except CertificateError as error:
             log.error("an entry cannot be served: %s", error)
+            return 1
+        except OSError as error:
+            log.error("cannot start: %s", error)
             return 1
     return 0
 

@@ -233,7 +233,8 @@ class Control:
         return pool_specs(self._settings, self._books.store.clock.parameters(), self._books.files.limit_table)
 
     async def _reload(self) -> None:
-        """Read the file again (SIGHUP); one that is not good changes nothing."""
+        """Read the file again (SIGHUP); one that is not good changes nothing. Logs are opened anew all the same."""
+        self._supervisor.reopen_logs()
         try:
             settings = await asyncio.to_thread(load_settings, self._config)
         except ConfigError as error:

@@ -41,6 +41,7 @@ class PoolSpec:
     client: dict[str, Any]
     trusted_proxies: tuple[str, ...]
     drain_s: float
+    access_log: str | None = None
 
     def places(self, slot: int) -> list[Place]:
         """Where the worker in this slot listens, in the order of the entries."""
@@ -73,6 +74,7 @@ class PoolSpec:
             "client": self.client,
             "trusted_proxies": list(self.trusted_proxies),
             "drain_s": self.drain_s,
+            "access_log": self.access_log,
         }
 
 
@@ -84,6 +86,7 @@ def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[
         "client": settings.client.model_dump(),
         "trusted_proxies": tuple(str(cidr) for cidr in settings.trusted_proxies),
         "drain_s": settings.drain,
+        "access_log": None if settings.access_log is None else str(settings.access_log.file),
     }
     specs = []
     if settings.entry:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.catalog import Catalog
-from config.schema import Health, InstanceSettings, ServiceSettings, Settings
+from config.schema import Cors, Health, InstanceSettings, ServiceSettings, Settings
 from gateway.control.pools import SHARED
 
 Document = dict[str, Any]
@@ -29,9 +29,10 @@ def compile_snapshots(
 ) -> dict[str, Document]:
     """By pool, its snapshot without a version. An instance that billing does not know is not served."""
     pools: dict[str, Document] = {}
+    log_share = settings.access_log.share if settings.access_log is not None else 0.0
     for pool in [SHARED, *(one.id for one in settings.instances if one.type == "dedicated")]:
         members = {one.id: one for one in settings.instances if pool_of(one) == pool}
-        compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool))
+        compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool), log_share)
         pools[pool] = {
             "burst_ms": settings.limits.burst_ms,
             "instances": {id: compiler.instance(one) for id, one in members.items()},
@@ -50,10 +51,13 @@ def pool_of(instance: InstanceSettings) -> str:
 
 
 class _PoolCompiler:
-    def __init__(self, catalog: Catalog, entitlements: Mapping[str, bool], slot_of: Callable[[str], int]) -> None:
+    def __init__(
+        self, catalog: Catalog, entitlements: Mapping[str, bool], slot_of: Callable[[str], int], log_share: float
+    ) -> None:
         self._catalog = catalog
         self._entitlements = entitlements
         self._slot_of = slot_of
+        self._log_share = log_share
 
     def instance(self, instance: InstanceSettings) -> Document:
         qps = instance_qps(instance, self._catalog)
@@ -64,6 +68,7 @@ class _PoolCompiler:
             "serving": self._entitlements.get(instance.id, False),
             "body_max": body_max(instance, self._catalog),
             "egress_ip": instance.egress_ip,
+            "log_share": self._log_share if instance.access_log is None else instance.access_log,
             "limit": None if qps is None else self._limit(f"instance:{instance.id}", qps),
         }
 
@@ -85,6 +90,7 @@ class _PoolCompiler:
             "auth": _auth(service),
             "allow": [str(cidr) for cidr in service.allow],
             "deny": [str(cidr) for cidr in service.deny],
+            "cors": None if service.cors is None else _cors(service.cors),
             "upstream": _upstream(service),
             "routes": [self._route(service, instance, route, qps) for route in service.routes],
         }
@@ -124,6 +130,17 @@ def network_of(url: str) -> str:
 
 # RFC 1918 and RFC 4193, as B13 names them.
 _INNER = [ipaddress.ip_network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+
+
+def _cors(cors: Cors) -> Document:
+    return {
+        "origins": list(cors.origins),
+        "methods": list(cors.methods),
+        "headers": list(cors.headers),
+        "expose": list(cors.expose),
+        "credentials": cors.credentials,
+        "max_age": int(cors.max_age),
+    }
 
 
 def _auth(service: ServiceSettings) -> Document | None:

@@ -158,6 +158,11 @@ class Supervisor:
         for worker in self._workers:
             worker.tell({"do": "certificates"})
 
+    def reopen_logs(self) -> None:
+        """Ask every worker to open its access log anew, after a rotation."""
+        for worker in self._workers:
+            worker.tell({"do": "reopen"})
+
     async def drain(self) -> None:
         """Drain every worker and wait for them; those that outlast their drain time are killed."""
         for slot in self._slots:

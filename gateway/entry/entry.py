@@ -13,9 +13,9 @@ from config.certificates import CertificateError
 from gateway.entry.header_reader import HeaderReader
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
-from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import Core
 from gateway.proxy.downstream import UNKNOWN
+from gateway.proxy.logged import make_client
 
 _BACKLOG: Final = 4096
 # A client that does not answer our close_notify (RFC 8446 6.1 does not make it) is let go after this.
@@ -27,7 +27,7 @@ log = logging.getLogger("tollgate.entry")
 
 
 class Entry:
-    """Accepts connections and hands each to a ClientConnection. Serves with the certificates as they are on the disk.
+    """Accepts connections, a protocol for each. Serves with the certificates as they are on the disk.
 
     A changed certificate means a new server on the same listening socket: connections that wait in its queue, and
     those accepted before, see nothing of it.
@@ -121,7 +121,7 @@ class Entry:
 
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
-        return cast(asyncio.Protocol, ClientConnection(self._core, self._network, self._scheme, address))
+        return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
 
     # Behind the PROXY protocol
 

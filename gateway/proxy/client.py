@@ -18,6 +18,7 @@ from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
 from gateway.limits.limit import Limit
 from gateway.proxy.core import Core
+from gateway.proxy.cors import CorsRule, preflight_method, without_cors
 from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN, Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
@@ -150,8 +151,12 @@ class ClientConnection(Downstream):
         self.deadline_s = inf
         match = core.matcher.find(head)
         if isinstance(match, Unmatched):
-            self._refuse_unmatched(match, head_bytes)
-            return
+            asked_for = self._preflighted(match)
+            if asked_for is None:
+                self._refuse_unmatched(match, head_bytes)
+                return
+            match = asked_for
+        self._match = match
         service = match.service
         self._service = service
         self._row = row = service.row
@@ -174,7 +179,7 @@ class ClientConnection(Downstream):
         if route.shadowed:
             for shadow in route.shadowed:
                 shadow.admit(self._started_ns)  # What it says has no effect: shadow mode refuses nothing.
-        self._forward(match, service, length)
+        self._forward(service, length)
 
     def _refuse_unmatched(self, unmatched: Unmatched, head_bytes: int) -> None:
         service = unmatched.service
@@ -205,6 +210,11 @@ class ClientConnection(Downstream):
         if service.addresses is not None and not service.addresses.admits(self.client_address()):
             self._refuse("forbidden", "the client's address is not allowed here")
             return False
+        if service.cors is not None:
+            if preflight_method(head) is not None:
+                self._take_preflight(service.cors)
+                return False
+            self._cors_fields = service.cors.fields(head)
         keys = service.keys
         if keys is not None:
             value = keys.value_in(head.raw, head.lowered)
@@ -220,15 +230,50 @@ class ClientConnection(Downstream):
                 head.fields = keys.stripped(head.fields)
         return True
 
+    def _preflighted(self, unmatched: Unmatched) -> Match | None:
+        """Routes seldom take OPTIONS; a preflight goes by the route that takes the method it asks for."""
+        service = unmatched.service
+        if service is None or service.cors is None or unmatched.code != "method_not_allowed":
+            return None
+        method = preflight_method(self.head)
+        match = None if method is None else self._core.matcher.find_preflighted(self.head, method)
+        return match if isinstance(match, Match) else None
+
+    def _take_preflight(self, cors: CorsRule) -> None:
+        """Answered here, before any key: browsers send none. A call of the API it asks for (X11), within its limits."""
+        match = self._match
+        assert match is not None
+        fields = cors.preflight(self.head)
+        if fields is None:
+            self._refuse("forbidden", "the origin is not allowed here")
+            return
+        self._limits = limits = match.route.enforced
+        refused = limits.admit(self._started_ns)
+        if refused is not None:
+            self._refuse_over_limit(refused)
+            return
+        self._answer_preflight(fields)
+
+    def _answer_preflight(self, fields: bytes) -> None:
+        self._count_call()
+        if self._core.is_draining or self.head.content_length:
+            self._closes_after = True
+        connection = b"Connection: close\r\n" if self._closes_after else b""
+        self.relay(
+            b"HTTP/1.1 204 No Content\r\nX-Request-Id: %b\r\n%b%b%b\r\n"
+            % (self._request_id, fields, self._limits.fields(), connection)
+        )
+        self._end_exchange()
+        self._next()
+
     def _refuse_over_limit(self, limit: Limit) -> None:
         wait = b"Retry-After: %d\r\n" % limit.retry_after_s(self._started_ns)
         self._refuse("rate_limited", f"over the limit of the {limit.level}", wait)
 
     # --- forwarding
 
-    def _forward(self, match: Match, service: Service, length: int) -> None:
+    def _forward(self, service: Service, length: int) -> None:
         core = self._core
-        self._match = match
         self._content_left = length
         self._is_answered = self._is_chunking = self._has_content_begun = False
         self._retries_left = service.retries
@@ -322,11 +367,10 @@ class ClientConnection(Downstream):
             text += b"".join(self._pending)
             self._pending = []
             self._has_content_begun = True
-        self._meter.cells[self._row + upstream.target.egress_offset] += len(text)
         # Before the write, which may pause both again.
         upstream.deadline_s = self._core.now_s + service.response_timeout_s if self.is_content_sent else inf
         self.resume_reading()
-        upstream.transport.write(text)  # type: ignore[union-attr]
+        self._send_upstream(upstream, text)
 
     def _send_upstream(self, upstream: UpstreamConnection, data: bytes) -> None:
         self._meter.cells[self._row + upstream.target.egress_offset] += len(data)
@@ -395,6 +439,9 @@ class ClientConnection(Downstream):
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
         more = self._limits.fields()
+        if self._cors_fields:
+            more += self._cors_fields
+            head.fields = without_cors(head.fields)
         if not self.is_content_sent:
             self._closes_after = True  # An early answer: what follows of the request cannot be told from the next.
         if head.framing < 0:
@@ -409,9 +456,7 @@ class ClientConnection(Downstream):
             more += b"Connection: close\r\n"
         elif not self.head.is_http11:
             more += b"Connection: keep-alive\r\n"
-        text = response_text(head, self._request_id, more, content)
-        self._meter.cells[self._row + self._egress_offset] += len(text)
-        self.transport.write(text)
+        self.relay(response_text(head, self._request_id, more, content))
 
     def relay_framed(self, content: bytes) -> None:
         """Content whose length was not declared."""

@@ -14,6 +14,7 @@ from gateway.routing.router import Router
 from metering.meter import Meter
 
 if TYPE_CHECKING:
+    from gateway.proxy.access_log import AccessLog
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import UpstreamConnection
 
@@ -39,6 +40,7 @@ class Core:
     __slots__ = (
         "_request_number",
         "_request_prefix",
+        "access_log",
         "anonymous_row",
         "bounds",
         "clients",
@@ -66,6 +68,7 @@ class Core:
         # Refusals before a service is known are metered here, and billed to nobody (DESIGN 1.7).
         self.anonymous_row = meter.row("-", "-", "-", "-")
         self.matcher = Matcher(Router())
+        self.access_log: AccessLog | None = None
         self.clients: set[Downstream] = set()
         self.upstreams: set[UpstreamConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # connects under way

@@ -83,6 +83,7 @@ class Downstream:
         # the exchange
         "_service",
         "_limits",
+        "_cors_fields",
         "_row",
         "_request_id",
         "_started_ns",
@@ -117,6 +118,7 @@ class Downstream:
         self._state: State = HEAD
         self._service: Service | None = None
         self._limits = _NO_LIMITS
+        self._cors_fields = b""  # who may read the answer, where the service has a rule on it
         self._row = core.anonymous_row
         self._request_id = b""
         self._started_ns = 0
@@ -294,7 +296,7 @@ class Downstream:
             PROBLEMS[code],
             detail,
             self._request_id,
-            fields + self._limits.fields(),
+            fields + self._limits.fields() + self._cors_fields,
             close=self._closes_after,
             with_content=self.head.method != b"HEAD",
         )
@@ -327,6 +329,7 @@ class Downstream:
                 cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
             self._service = None
             self._limits = _NO_LIMITS
+            self._cors_fields = b""
             self._row = self._core.anonymous_row
         self._is_counted = False
 

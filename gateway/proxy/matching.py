@@ -60,9 +60,13 @@ class Matcher:
             match = of_host.get(head.line)
             if match is not None:
                 return match
-        return self._find(head)
+        return self._find(head, head.method, head.line)
 
-    def _find(self, head: RequestHead) -> Match | Unmatched:
+    def find_preflighted(self, head: RequestHead, method: bytes) -> Match | Unmatched:
+        """Where the request goes that a preflight asks about."""
+        return self._find(head, method, method + b" " + head.path)
+
+    def _find(self, head: RequestHead, method: bytes, line: bytes) -> Match | Unmatched:
         try:
             path = normal_path(head.path)
         except ProtocolError as error:
@@ -75,7 +79,7 @@ class Matcher:
         if service.routes is None:
             route = service.catch_all
         else:
-            found, allowed = service.routes.find(head.method, below)
+            found, allowed = service.routes.find(method, below)
             if found is None:
                 if not allowed:
                     return Unmatched("no_route", "the service has no such route", service)
@@ -84,10 +88,10 @@ class Matcher:
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
         forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
-        match = Match(service, route, head.method, forwarded)
+        match = Match(service, route, method, forwarded)
         if self._count >= MATCHES_MAX:
             self._known.clear()
             self._count = 0
-        self._known.setdefault(head.host, {})[head.line] = match
+        self._known.setdefault(head.host, {})[line] = match
         self._count += 1
         return match

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gateway.http.fields import single_value
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
 from gateway.proxy.balance import TargetGroup
+from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
 from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router, RouteTree
@@ -24,7 +26,7 @@ RowOf = Callable[[str, str, str, str], int]  # account, instance, region, servic
 class Instance:
     """One instance. ``limit`` None: the catalog sets none at this level (L3)."""
 
-    __slots__ = ("account", "body_bytes_max", "egress_ip", "id", "is_serving", "limit", "region")
+    __slots__ = ("account", "body_bytes_max", "egress_ip", "id", "is_serving", "limit", "log_share", "region")
 
     def __init__(self, id: str, document: dict[str, Any], make_limit: MakeLimit) -> None:
         self.id = id
@@ -33,6 +35,7 @@ class Instance:
         self.is_serving: bool = document["serving"]
         self.body_bytes_max: int = document["body_max"]
         self.egress_ip: str | None = document["egress_ip"]
+        self.log_share: float = document["log_share"]
         self.limit = make_limit("instance", id, document["limit"]) if document["limit"] else None
 
 
@@ -49,11 +52,7 @@ class KeyRule:
 
     def value_in(self, raw: bytes, lowered: bytes) -> bytes | None:
         """The key's field value in a field section. A field that stands twice is no key."""
-        at = lowered.find(self._name)
-        if at < 0 or lowered.find(self._name, at + 1) >= 0:
-            return None
-        begin = at + len(self._name)
-        return raw[begin - 1 : lowered.index(b"\r", begin) - 1].strip(b" \t")
+        return single_value(raw, lowered, self._name)
 
     def key_of(self, value: bytes) -> str | None:
         """Id of the key, else None.
@@ -108,6 +107,7 @@ class Service:
         "body_bytes_max",
         "catch_all",
         "connect_timeout_s",
+        "cors",
         "ejects_on_5xx",
         "has_checks",
         "id",
@@ -145,9 +145,10 @@ class Service:
         self.keys = KeyRule(document["auth"]) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
+        self.cors = CorsRule(document["cors"]) if document["cors"] else None
         self.body_bytes_max = instance.body_bytes_max
         # False: nothing but size and limits stands between a request and its upstream, and one test says so.
-        self.has_checks = bool(has_rule or self.keys or self.is_websocket or not instance.is_serving)
+        self.has_checks = bool(has_rule or self.keys or self.cors or self.is_websocket or not instance.is_serving)
         upstream = document["upstream"]
         self.preserves_host: bool = upstream["preserve_host"]
         self.ejects_on_5xx: bool = upstream["on_5xx"]

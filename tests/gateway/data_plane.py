@@ -50,6 +50,7 @@ def service(id: str, port: int, **changes: Any) -> dict[str, Any]:
         "auth": None,
         "allow": [],
         "deny": [],
+        "cors": None,
         "upstream": upstream,
         "routes": [],
     }
@@ -64,6 +65,7 @@ def instance(**changes: Any) -> dict[str, Any]:
         "serving": True,
         "body_max": 1 << 20,
         "egress_ip": None,
+        "log_share": 1.0,
         "limit": None,
     }
     return document | changes
@@ -80,6 +82,7 @@ class WorkerProcess:
         *,
         entry: dict[str, Any] | None = None,
         trusted_proxies: list[str] | None = None,
+        access_log: Path | None = None,
         **client: Any,
     ) -> None:
         """``entry``: what its listener has besides an address and a network."""
@@ -87,6 +90,7 @@ class WorkerProcess:
         self.log = folder / "worker.log"
         self._entry = {"network": "internet", "tls": None} | (entry or {})
         self._trusted_proxies = trusted_proxies or []
+        self._access_log = None if access_log is None else str(access_log)
         self.port = free_port()
         self._version = 0
         self._limits = LimitTable.create(folder / "pool.lim")
@@ -127,6 +131,7 @@ class WorkerProcess:
             "client": self._client,
             "trusted_proxies": self._trusted_proxies,
             "drain_s": 3.0,
+            "access_log": self._access_log,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

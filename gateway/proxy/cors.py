@@ -1,0 +1,68 @@
+"""Cross-origin requests by the gateway's rule (CORS, in the Fetch standard): upstreams need not know of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.http.fields import single_value, without_fields
+from gateway.http.request import RequestHead
+
+_ORIGIN: Final = b"\norigin:"
+_METHOD: Final = b"\naccess-control-request-method:"
+# An upstream's own answer to the same question: two of them, and browsers take neither.
+_OF_ANSWERS: Final = frozenset(
+    b"access-control-allow-" + name for name in (b"origin", b"methods", b"headers", b"credentials")
+) | {b"access-control-expose-headers", b"access-control-max-age"}
+
+
+class CorsRule:
+    """`cors:` of a service: who may ask from another origin, and for what."""
+
+    __slots__ = ("_any_origin", "_for_answers", "_for_preflights", "_origins")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._origins = frozenset(origin.encode() for origin in document["origins"])
+        self._any_origin = b"*" in self._origins
+        credentials = b"Access-Control-Allow-Credentials: true\r\n" if document["credentials"] else b""
+        self._for_answers = credentials + _line(b"Access-Control-Expose-Headers", document["expose"])
+        self._for_preflights = (
+            credentials
+            + _line(b"Access-Control-Allow-Methods", document["methods"])
+            + _line(b"Access-Control-Allow-Headers", document["headers"])
+            + b"Access-Control-Max-Age: %d\r\n" % document["max_age"]
+        )
+
+    def fields(self, head: RequestHead) -> bytes:
+        """Whole lines for the answer to a request: who may read it, where its origin may."""
+        allowed = self._allowed(head)
+        return b"Vary: Origin\r\n" if allowed is None else allowed + self._for_answers
+
+    def preflight(self, head: RequestHead) -> bytes | None:
+        """Whole lines that permit what a preflight asks for; None where its origin is not allowed."""
+        allowed = self._allowed(head)
+        return None if allowed is None else allowed + self._for_preflights
+
+    def _allowed(self, head: RequestHead) -> bytes | None:
+        if self._any_origin:
+            return b"Access-Control-Allow-Origin: *\r\n"
+        origin = single_value(head.raw, head.lowered, _ORIGIN)
+        # Compared as bytes: an origin is serialised in one way only (RFC 6454 6.2).
+        if origin is None or origin not in self._origins:
+            return None
+        return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
+
+
+def preflight_method(head: RequestHead) -> bytes | None:
+    """The method that a preflight asks for; None for any other request."""
+    if head.method != b"OPTIONS" or _ORIGIN not in head.lowered:
+        return None
+    return single_value(head.raw, head.lowered, _METHOD)
+
+
+def without_cors(fields: bytes) -> bytes:
+    """An answer's fields less those that the gateway's rule takes the place of."""
+    return without_fields(fields, _OF_ANSWERS) if b"ccess-" in fields.lower() else fields
+
+
+def _line(name: bytes, values: list[str]) -> bytes:
+    return name + b": " + ", ".join(values).encode() + b"\r\n" if values else b""

@@ -1,0 +1,158 @@
+"""A client's connection that writes the access log. Nodes without one use `ClientConnection`, and pay nothing."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.http.problem import PROBLEMS
+from gateway.http.response import ResponseHead
+from gateway.proxy.access_log import AccessLog
+from gateway.proxy.client import ClientConnection
+from gateway.proxy.core import Core
+from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN
+from gateway.proxy.service import Address
+from gateway.proxy.target import Target
+from gateway.proxy.upstream import UpstreamConnection
+
+
+class LoggedConnection(ClientConnection):
+    """What the log says of an exchange is kept beside it, and added where it ends."""
+
+    __slots__ = (
+        "_answered_ns",
+        "_bytes_in",
+        "_bytes_out",
+        "_bytes_upstream",
+        "_log",
+        "_outcome",
+        "_sent_ns",
+        "_status",
+        "_target",
+        "_upstream_status",
+    )
+
+    def __init__(self, core: Core, network: str, scheme: str, address: Address, log: AccessLog) -> None:
+        super().__init__(core, network, scheme, address)
+        self._log = log
+        self._reset(0)
+
+    def _reset(self, bytes_in: int) -> None:
+        self._bytes_in = bytes_in
+        self._bytes_out = self._bytes_upstream = 0
+        self._status = self._upstream_status = 0
+        self._sent_ns = self._answered_ns = 0
+        self._outcome = "ok"
+        self._target: Target | None = None
+        self._match = None
+
+    # --- where an exchange begins
+
+    def _begin_exchange(self, head_bytes: int) -> None:
+        self._reset(head_bytes)
+        super()._begin_exchange(head_bytes)
+
+    def _begin_refusal(self) -> None:
+        self._reset(len(self._buffer))
+        super()._begin_refusal()
+        self.head.path = b""
+
+    # --- what happens in it
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is TUNNEL:
+            self._bytes_in += len(data)
+        super().data_received(data)
+
+    def _read_content(self, data: bytes) -> None:
+        self._bytes_in += len(data) if self._decoder is not None else min(len(data), self._content_left)
+        super()._read_content(data)
+
+    def _send_upstream(self, upstream: UpstreamConnection, data: bytes) -> None:
+        if self._target is not upstream.target or not self._sent_ns:
+            self._target = upstream.target
+            self._sent_ns = time.monotonic_ns()
+        self._bytes_upstream += len(data)
+        super()._send_upstream(upstream, data)
+
+    def begin_answer(self, head: ResponseHead, content: bytes) -> None:
+        self._status = self._upstream_status = head.status
+        self._answered_ns = time.monotonic_ns()
+        super().begin_answer(head, content)
+
+    def begin_tunnel(self, head: ResponseHead, rest: bytes) -> None:
+        self._status = self._upstream_status = 101
+        self._answered_ns = time.monotonic_ns()
+        super().begin_tunnel(head, rest)
+
+    def relay(self, data: bytes) -> None:
+        self._bytes_out += len(data)
+        super().relay(data)
+
+    def _fail(self, code: str, detail: str) -> None:
+        self._outcome = code
+        super()._fail(code, detail)
+
+    def _answer(self, code: str, detail: str, fields: bytes) -> None:
+        self._status = PROBLEMS[code].status
+        self._outcome = code
+        super()._answer(code, detail, fields)
+
+    def _answer_preflight(self, fields: bytes) -> None:
+        self._status = 204
+        super()._answer_preflight(fields)
+
+    # --- where it ends
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._state is EXCHANGE:
+            self._outcome = "client_gone"
+        elif self._state is HEAD and self._buffer:
+            # A part of a head is a request too (DESIGN 1.7), and no exchange follows.
+            self._reset(len(self._buffer))
+            self._request_id = self._core.next_request_id()
+            self.head.method = self.head.path = b""
+            self._outcome = "bad_request"
+            self._write_line()
+        super().connection_lost(exc)
+
+    def _end_exchange(self) -> None:
+        self._write_line()
+        super()._end_exchange()
+
+    def _write_line(self) -> None:
+        service, match, head, target = self._service, self._match, self.head, self._target
+        now_ns = time.monotonic_ns()
+        line: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "request_id": self._request_id.decode(),
+            "instance": "-" if service is None else service.instance.id,
+            "service": "-" if service is None else service.id,
+            "route": "-" if match is None else match.route.id,
+            "client": str(self.client_address()),
+            # Without the query, which may hold what is nobody's business.
+            "method": head.method.decode("ascii", "replace") or "-",
+            "path": head.path.decode("ascii", "replace") or "-",
+            "status": self._status or None,
+            "outcome": self._outcome,
+            "upstream": "-" if target is None else target.url,
+            "upstream_status": self._upstream_status or "-",
+            "bytes_in": self._bytes_in,
+            "bytes_out": self._bytes_out,
+            "bytes_upstream": self._bytes_upstream,
+            "duration_ms": _ms(self._started_ns, now_ns),
+            "upstream_ms": _ms(self._sent_ns, self._answered_ns) if self._answered_ns else None,
+        }
+        self._log.add(1.0 if service is None else service.instance.log_share, line)
+
+
+def _ms(begin_ns: int, end_ns: int) -> float:
+    return round((end_ns - begin_ns) / 1e6, 3)
+
+
+def make_client(core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> ClientConnection:
+    """A connection of the kind that this worker's configuration asks for."""
+    if core.access_log is None:
+        return ClientConnection(core, network, scheme, address)
+    return LoggedConnection(core, network, scheme, address, core.access_log)

@@ -1,0 +1,116 @@
+"""CORS by the gateway: preflights without a key, answers that the right origins may read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
+from tests.node import origin
+
+APP = "https://app.example.com"
+
+
+def rule(*origins: str, **changes: Any) -> dict[str, Any]:
+    document = {
+        "origins": list(origins),
+        "methods": ["GET", "PUT"],
+        "headers": ["X-Api-Key"],
+        "expose": ["X-Request-Id"],
+        "credentials": False,
+        "max_age": 600,
+    }
+    return document | changes
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[WorkerProcess]:
+    keys = [{"id": "k", "sha256": hashlib.sha256(b"key").hexdigest()}]
+    auth = {"header": "X-Api-Key", "strip": True, "keys": keys}
+    routes: list[dict[str, Any]] = [
+        {"id": "get", "methods": ["GET"], "path": "/bytes/{n}", "limit": None},
+        {"id": "put", "methods": ["PUT"], "path": "/echo", "limit": {"slot": 0, "qps": 1}},
+    ]
+    with (
+        origin() as port,
+        worker(
+            tmp_path,
+            service("s", port, cors=rule(APP, credentials=True), auth=auth, routes=routes),
+            service("any", port, cors=rule("*")),
+            service("none", port),
+        ) as made,
+    ):
+        yield made
+
+
+def ask(running: WorkerProcess, method: str, path: str, *fields: str) -> tuple[int, dict[str, str]]:
+    with Raw(running.port) as client:
+        client.send("\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *fields, "", ""]).encode())
+        status, answered, _ = client.answer()
+        return status, answered
+
+
+def preflight(running: WorkerProcess, path: str, method: str, origin: str = APP) -> tuple[int, dict[str, str]]:
+    return ask(running, "OPTIONS", path, f"Origin: {origin}", f"Access-Control-Request-Method: {method}")
+
+
+def test_a_preflight_is_answered_before_any_key_and_is_a_call(running: WorkerProcess) -> None:
+    status, fields = preflight(running, "/s/bytes/1", "GET")
+    assert status == 204
+    assert fields["access-control-allow-origin"] == APP
+    assert fields["access-control-allow-methods"] == "GET, PUT"
+    assert fields["access-control-allow-headers"] == "X-Api-Key"
+    assert fields["access-control-allow-credentials"] == "true"
+    assert fields["access-control-max-age"] == "600"
+    assert fields["vary"] == "Origin"
+    assert "content-length" not in fields
+    assert running.counts().get("s", {})["calls"] == 1
+
+
+def test_a_preflight_goes_by_the_limit_of_the_route_it_asks_for(running: WorkerProcess) -> None:
+    answered = [preflight(running, "/s/echo", "PUT")[0] for _ in range(6)]
+    assert answered.count(429) >= 3
+    assert set(answered) == {204, 429}
+    assert running.counts().get("s", {})["frontend_error:rate_limited"] == answered.count(429)
+
+
+def test_a_preflight_for_what_no_route_takes_or_from_elsewhere_is_refused(running: WorkerProcess) -> None:
+    assert preflight(running, "/s/echo", "DELETE")[0] == 405
+    assert preflight(running, "/s/nothing", "GET")[0] == 404
+    status, fields = preflight(running, "/s/bytes/1", "GET", origin="https://evil.example")
+    assert status == 403
+    assert "access-control-allow-origin" not in fields
+    assert "calls" not in running.counts().get("s", {})
+
+
+def test_answers_say_who_may_read_them_errors_too(running: WorkerProcess) -> None:
+    status, fields = ask(running, "GET", "/s/bytes/1", f"Origin: {APP}", "X-Api-Key: key")
+    assert (status, fields["access-control-allow-origin"]) == (200, APP)
+    assert fields["access-control-expose-headers"] == "X-Request-Id"
+    status, fields = ask(running, "GET", "/s/bytes/1", f"Origin: {APP}")
+    assert (status, fields["access-control-allow-origin"]) == (401, APP)
+    status, fields = ask(running, "GET", "/s/bytes/1", "Origin: https://evil.example", "X-Api-Key: key")
+    assert status == 200
+    assert "access-control-allow-origin" not in fields
+    assert fields["vary"] == "Origin"
+
+
+def test_any_origin_is_a_star(running: WorkerProcess) -> None:
+    assert ask(running, "GET", "/any/bytes/1", "Origin: null")[1]["access-control-allow-origin"] == "*"
+    assert preflight(running, "/any/bytes/1", "GET", origin="https://x.example")[0] == 204
+
+
+def test_the_rule_of_one_answer_does_not_reach_the_next(running: WorkerProcess) -> None:
+    with Raw(running.port) as client:
+        for path, has_field in (("/any/bytes/1", True), ("/none/bytes/1", False), ("/nowhere", False)):
+            client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nOrigin: {APP}\r\n\r\n".encode())
+            assert ("access-control-allow-origin" in client.answer()[1]) == has_field
+
+
+def test_without_a_rule_options_are_the_upstreams(running: WorkerProcess) -> None:
+    assert "access-control-allow-origin" not in preflight(running, "/none/bytes/1", "GET")[1]
+    assert running.counts().get("none", {})["calls"] == 1
