@@ -38,6 +38,7 @@ from metering.meter import Meter
 CERTIFICATE_INTERVAL_S: Final = 2.0
 TURN_INTERVAL_S: Final = 1.0
 CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
+DRAIN_POLL_S: Final = 0.02
 log = logging.getLogger("tollgate.worker")
 
 
@@ -185,16 +186,22 @@ class Worker:
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def _drain(self) -> None:
-        """Takes no new connection, lets exchanges end, and leaves by the drain time at the latest."""
+        """Accepts nothing more, lets clients end by themselves, and leaves by the drain time at the latest.
+
+        A connection at rest stays: a request may be on its way, and to close now would lose it. Its next answer says
+        `Connection: close`; one that asks nothing more is closed by its idle timeout, or when the drain time ends.
+        """
         core = self._core
         core.is_draining = True
         for entry in self._entries:
             entry.close()
-        deadline_s = self._loop.time() + self._boot["drain_s"]
-        while not all(entry.is_at_rest for entry in self._entries) and self._loop.time() < deadline_s:
-            for client in list(core.clients):
-                client.drain()
-            await asyncio.sleep(0.02)
+        ends_s = self._loop.time() + self._boot["drain_s"]
+        # Polled, so that a connection that ends has nobody to tell.
+        while not all(entry.is_at_rest for entry in self._entries) and self._loop.time() < ends_s:
+            await asyncio.sleep(DRAIN_POLL_S)
+        for client in list(core.clients):
+            client.drain()  # At rest: closed in order.
+        await asyncio.sleep(0)
         for client in list(core.clients):
             client.transport.abort()
         for upstream in list(core.upstreams):

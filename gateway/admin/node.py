@@ -21,6 +21,10 @@ class Node(Protocol):
         """Write; what it changes is live on every worker when this returns, or a second later at most."""
         ...
 
+    async def restart(self) -> None:
+        """Replace every worker, one at a time in each pool, without losing a request. Raises StartError."""
+        ...
+
     def is_ready(self) -> bool:
         """The store is open and every pool serves by its current snapshot."""
         ...

@@ -44,6 +44,7 @@ OPERATIONS: Final = (
     Operation("get", "/metrics", "Metrics in Prometheus' text format", is_open=True),
     Operation("get", "/openapi.json", "This document"),
     Operation("get", "/v1/node", "The node: version, clock, worker pools", answer="Node"),
+    Operation("post", "/v1/workers/restart", "Replace every worker, one at a time", answer="Node", refusals=(503,)),
     Operation("get", "/v1/accounts", "Accounts", answer="Account", is_list=True, filters=("account",)),
     Operation("get", "/v1/accounts/{id}", "One account", answer="Account", refusals=(404,)),
     Operation(

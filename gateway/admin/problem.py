@@ -26,6 +26,7 @@ _STATUS: Final = {
     "currency_unsupported": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "not_restarted": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _CODES: Final = {
     400: "bad_request",

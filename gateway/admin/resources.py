@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.admin.body import idempotency_key, json_object
 from gateway.admin.node import Node
+from gateway.control.errors import Refusal, StartError
 from gateway.control.filter import Filter, parse_month
 from gateway.control.office import Office
 
@@ -93,6 +94,15 @@ async def delete_service(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def post_restart(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    try:
+        await node.restart()
+    except StartError as error:
+        raise Refusal("not_restarted", str(error)) from None
+    return answer(node.describe())
+
+
 async def get_node(request: web.Request) -> web.Response:
     return answer(request.app[NODE].describe())
 
@@ -101,6 +111,7 @@ def add_resources(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/v1/node", get_node),
+            web.post("/v1/workers/restart", post_restart),
             web.get("/v1/accounts", _listing(lambda office, filter: office.accounts(filter))),
             web.get("/v1/accounts/{id}", get_account),
             web.post("/v1/accounts/{id}/top-ups", post_top_up),

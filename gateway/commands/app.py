@@ -19,6 +19,7 @@ from gateway.commands.errors import CommandError
 from gateway.commands.finding import Finder
 from gateway.commands.instance import instances
 from gateway.commands.pack import packs
+from gateway.commands.restart import restart
 from gateway.commands.service import services
 from gateway.commands.usage import usage
 from gateway.control.errors import ControlError, Refusal
@@ -52,6 +53,7 @@ def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.T
     app.command()(usage)
     app.command()(bill)
     app.command("top-up")(top_up)
+    app.command()(restart)
     app.add_typer(accounts, name="account")
     app.add_typer(services, name="service")
     app.add_typer(packs, name="pack")

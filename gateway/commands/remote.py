@@ -17,6 +17,8 @@ Document = dict[str, Any]
 
 # A settlement may hold the store's thread for a while.
 _TIMEOUT_S = 30.0
+# Worker by worker, after those that an earlier restart left have drained.
+_RESTART_TIMEOUT_S = 600.0
 
 
 class RemoteDesk:
@@ -66,11 +68,22 @@ class RemoteDesk:
     def bills(self, filter: Filter) -> Document:
         return self._call("GET", _address("/v1/bills", filter))
 
+    def restart(self) -> Document:
+        """The node as it is afterwards. Raises Refusal not_restarted."""
+        return self._call("POST", "/v1/workers/restart", timeout_s=_RESTART_TIMEOUT_S)
+
     def _list(self, path: str, filter: Filter) -> list[Document]:
         items: list[Document] = self._call("GET", _address(path, filter))["items"]
         return items
 
-    def _call(self, method: str, path: str, document: Document | None = None, key: str | None = None) -> Document:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        document: Document | None = None,
+        key: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> Document:
         fields = {"Accept": "application/json"}
         if self._token:
             fields["Authorization"] = f"Bearer {self._token}"
@@ -80,7 +93,7 @@ class RemoteDesk:
         if document is not None:
             content = orjson.dumps(document)
             fields["Content-Type"] = "application/json"
-        status, answer = self._exchange(method, path, content, fields)
+        status, answer = self._exchange(method, path, content, fields, timeout_s)
         if 200 <= status < 300:
             return answer
         raise Refusal(
@@ -89,9 +102,11 @@ class RemoteDesk:
             [Fault(str(fault["path"]), str(fault["message"])) for fault in answer.get("errors", [])],
         )
 
-    def _exchange(self, method: str, path: str, content: bytes | None, fields: dict[str, str]) -> tuple[int, Document]:
+    def _exchange(
+        self, method: str, path: str, content: bytes | None, fields: dict[str, str], timeout_s: float
+    ) -> tuple[int, Document]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._parts.hostname or "", self._parts.port, timeout=_TIMEOUT_S)
+        connection = kind(self._parts.hostname or "", self._parts.port, timeout=timeout_s)
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, content, fields)
             response = connection.getresponse()

@@ -82,6 +82,7 @@ class Control:
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._hang_up = asyncio.Event()
+        self._restart_asked = asyncio.Event()
         self._has_started = False
         self._changing = asyncio.Lock()  # one change of what the workers serve at a time
         self._gone_writers: list[str] = []
@@ -106,6 +107,7 @@ class Control:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._restart_asked.set)
         with await self._lock():
             try:
                 self._books = await self._thread.run(Bookkeeper, self._settings, self._wiring, self._run_files)
@@ -149,6 +151,7 @@ class Control:
                     tasks.create_task(self._start(predecessors, url), name="start"),
                     tasks.create_task(self._collect_on(), name="collect"),
                     tasks.create_task(self._settle_on(), name="settle"),
+                    tasks.create_task(self._restart_on(), name="restart"),
                 ]
                 await self._stop.wait()
                 _log.info("draining, for %g s at most", self._settings.drain)
@@ -178,6 +181,16 @@ class Control:
             await self._hang_up.wait()
             self._hang_up.clear()
             await self._reload()
+
+    async def _restart_on(self) -> None:
+        """SIGUSR2. What is asked for during a restart is done after it, once."""
+        while True:
+            await self._restart_asked.wait()
+            self._restart_asked.clear()
+            try:
+                await self.restart()
+            except StartError as error:
+                _log.error("the workers are not all restarted: %s", error)
 
     async def _farewell(self) -> None:
         """The last counts into the store."""
@@ -276,6 +289,12 @@ class Control:
         if not await self._supervisor.applied(_APPLY_S_MAX):
             _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
         return done
+
+    async def restart(self) -> None:
+        """Every worker anew, one at a time in each pool. Raises StartError."""
+        _log.info("restarting the workers")
+        await self._supervisor.restart()
+        _log.info("the workers are restarted")
 
     def is_ready(self) -> bool:
         return self._has_started and not self._stop.is_set() and self._supervisor.is_serving()

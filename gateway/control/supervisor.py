@@ -39,6 +39,7 @@ class _Slot:
         self.backoff = Backoff()
         self.worker: WorkerProcess | None = None
         self.left = asyncio.Event()  # set when the slot is given up
+        self.task: asyncio.Task[None]  # from its start on
 
     @property
     def is_leaving(self) -> bool:
@@ -77,6 +78,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()  # one for each slot that is in use or being left
         self._snapshots: dict[str, Snapshot] = {}
         self._targets_down: list[tuple[str, str]] = []
+        self._restarting = asyncio.Lock()
         self._pulse = asyncio.Event()  # set, and replaced, at every change of a worker
 
     # What the workers are
@@ -132,6 +134,42 @@ class Supervisor:
             self._leave(slot)
         self._close_unused()
 
+    async def restart(self) -> None:
+        """Replace every worker by a fresh one on the same open sockets: in each pool one at a time, the new one first.
+
+        Waits for the workers that an earlier change left behind: a limit reckons with two workers in a slot at the
+        most (gateway/limits/limit.py). Raises StartError where a fresh worker did not start; the old one stays then.
+        """
+        async with self._restarting:
+            in_use = {slot.task for slot in self._slots}
+            if leaving := self._tasks - in_use:
+                await asyncio.wait(leaving)
+            pools = {slot.spec.pool for slot in self._slots}
+            results = await asyncio.gather(*map(self._restart_pool, sorted(pools)), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def _restart_pool(self, pool: str) -> None:
+        for slot in [slot for slot in self._slots if slot.spec.pool == pool]:
+            if slot in self._slots:
+                await self._replace(slot)
+
+    async def _replace(self, slot: _Slot) -> None:
+        fresh = _Slot(slot.spec, slot.number)
+        self._start(fresh)
+        try:
+            await self._until(lambda: fresh.is_serving and self._is_current(fresh), _START_S_MAX)
+        except TimeoutError:
+            raise StartError(f"a fresh worker of {slot.spec.pool} did not start") from None
+        finally:
+            # Another change may have given the slot up meanwhile.
+            is_wanted = fresh.is_serving and slot in self._slots
+            if is_wanted:
+                self._slots[self._slots.index(slot)] = fresh
+            self._leave(slot if is_wanted else fresh)
+            self._close_unused()
+
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Hand each pool its snapshot. ``applied`` waits for the workers to have it."""
         for pool, snapshot in snapshots.items():
@@ -181,7 +219,8 @@ class Supervisor:
     # The life of a slot
 
     def _start(self, slot: _Slot) -> None:
-        task = asyncio.get_running_loop().create_task(self._tend(slot), name=f"slot {slot.spec.pool}-{slot.number}")
+        name = f"slot {slot.spec.pool}-{slot.number}"
+        slot.task = task = asyncio.get_running_loop().create_task(self._tend(slot), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 

@@ -184,7 +184,7 @@ class Downstream:
         self.deadline_s = self._core.now_s + timeout_s
 
     def drain(self) -> None:
-        """The worker is leaving: at rest the connection closes, else after the answer under way."""
+        """The worker's drain time has ended: at rest the connection closes."""
         if self._state is HEAD and not self._buffer:
             self.transport.close()
 

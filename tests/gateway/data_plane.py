@@ -168,6 +168,10 @@ class WorkerProcess:
         """How much of an answer the kernel holds, on later connections."""
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
+    @property
+    def listening_fd(self) -> int:
+        return self._listening.fileno()
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

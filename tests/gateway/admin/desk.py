@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from config.loading import load_settings
+from gateway.control.errors import StartError
 from gateway.control.office import Office
 from gateway.control.store import Store
 from gateway.main import WIRING
@@ -23,12 +24,18 @@ class DeskNode:
         self.store.sync(self.settings)
         self.store.load_services(self.settings)
         self.is_up = True
+        self.restarts = 0
 
     async def ask(self, question: Callable[[Office], T]) -> T:
         return question(self.store.office)
 
     async def act(self, action: Callable[[Office], T]) -> T:
         return action(self.store.office)
+
+    async def restart(self) -> None:
+        if not self.is_up:
+            raise StartError("a fresh worker of shared did not start")
+        self.restarts += 1
 
     def is_ready(self) -> bool:
         return self.is_up

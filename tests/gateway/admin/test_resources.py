@@ -175,3 +175,11 @@ async def test_not_ready_is_503(stranger: TestClient, node: DeskNode) -> None:
     answer = await stranger.get("/readyz")
     assert (answer.status, (await answer.json())["type"]) == (503, "urn:tollgate:not_ready")
     assert (await stranger.get("/healthz")).status == 200
+
+
+async def test_a_restart_answers_with_the_node_and_a_failed_one_is_a_503(client: TestClient, node: DeskNode) -> None:
+    answer = await client.post("/v1/workers/restart")
+    assert (answer.status, (await answer.json())["node"], node.restarts) == (200, "node-1", 1)
+    node.is_up = False
+    answer = await client.post("/v1/workers/restart")
+    assert (answer.status, (await answer.json())["code"]) == (503, "not_restarted")

@@ -219,3 +219,16 @@ def test_a_broken_store_is_a_line(bare: Tollgate, tmp_path: Path) -> None:
     outcome = bare("usage", "-c", str(config))
     assert outcome.code == 1
     assert "file is not a database" in outcome.errors and "Traceback" not in outcome.errors
+
+
+def test_restart_asks_the_running_node(bare: Tollgate, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLLGATE_ADMIN_TOKEN", TOKEN)
+    done = bare("restart", "--admin", remote)
+    assert (done.code, done.errors) == (0, "1 workers of 1 pools are restarted\n")
+    assert bare("restart", "--admin", remote, "--json").document["pools"]["shared"][0]["is_serving"] is True
+
+
+def test_restart_without_a_node_is_refused(bare: Tollgate, tmp_path: Path) -> None:
+    done = bare("restart", "-c", str(write_config(tmp_path)))
+    assert done.code == 1
+    assert "no node runs" in done.errors

@@ -144,6 +144,23 @@ def test_a_dead_worker_shows_in_the_metrics_and_not_in_the_readiness(running: Ru
     until(lambda: len(running.node.worker_pids("shared")) == 2, "the pool is whole again", 5)
 
 
+def test_a_restart_over_the_api_and_one_by_signal_replace_every_worker(running: Running) -> None:
+    before = running.node.worker_pids()
+    status, node = running.node.call("POST", "/v1/workers/restart")
+    assert status == 200
+    fresh = {slot["pid"] for slots in node["pools"].values() for slot in slots}
+    assert len(fresh) == 3
+    assert not fresh & set(before)
+    until(lambda: set(running.node.worker_pids()) == fresh, "the old workers have drained", 10)
+    running.node.process.send_signal(signal.SIGUSR2)
+    until(
+        lambda: len(running.node.worker_pids()) == 3 and not set(running.node.worker_pids()) & fresh,
+        "the signal replaces them again",
+        20,
+    )
+    assert running.get("/checkout/head", "dedicated") == 200
+
+
 def test_the_admin_token_is_made_for_its_owner_only(tmp_path: Path, origin_port: int) -> None:
     environment = {**os.environ, "TOLLGATE_ADMIN_TOKEN": ""}
     ports = {name: free_port() for name in ("shared", "dedicated", "admin")}

@@ -186,6 +186,73 @@ async def test_an_address_in_use_is_refused_and_changes_nothing(bench: Bench) ->
     assert (await ask(spec.entries[0].port))[0] in before
 
 
+async def test_a_restart_replaces_every_worker_one_at_a_time_and_refuses_no_connection(bench: Bench) -> None:
+    port, own = free_port(), free_port()
+    bench.publish(1)
+    bench.publish(1, pool="own")
+    await bench.supervisor.apply([bench.spec(port), bench.spec(own, pool="own", workers=1)])
+    old = bench.pids() | bench.pids("own")
+    failures: list[Exception] = []
+    served_least = [len(bench.pids())]
+    done = asyncio.Event()
+
+    async def call_all_along() -> None:
+        while not done.is_set():
+            served_least.append(len(bench.pids()))
+            try:
+                await ask(port)
+                await ask(own)
+            except (OSError, ValueError) as error:
+                failures.append(error)
+
+    caller = asyncio.ensure_future(call_all_along())
+    await bench.supervisor.restart()
+    await becomes(lambda: len(bench.gone) == 3)
+    done.set()
+    await caller
+
+    assert not (bench.pids() | bench.pids("own")) & old
+    assert (len(bench.pids()), len(bench.pids("own"))) == (2, 1)
+    assert min(served_least) == 2
+    assert failures == []
+    assert not bench.supervisor.restarts, "nobody died"
+
+
+async def test_a_second_restart_waits_for_the_workers_that_the_first_left(bench: Bench) -> None:
+    """So that a slot has two workers at the most: the limits reckon with that many."""
+    bench.publish(1, stubborn=True)
+    await bench.supervisor.apply([bench.spec(free_port(), workers=1)])
+    await bench.supervisor.restart()
+    assert bench.gone == []
+    await bench.supervisor.restart()
+    assert len(bench.gone) == 1
+
+
+async def test_a_restart_whose_fresh_worker_does_not_start_keeps_the_old_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.control.supervisor._START_S_MAX", 1.0)
+    port = free_port()
+    bench.publish(1)
+    await bench.supervisor.apply([bench.spec(port)])
+    old = bench.pids()
+    bench.publish(2, crash=True)
+    with pytest.raises(StartError, match="fresh worker of shared"):
+        await bench.supervisor.restart()
+    assert bench.pids() == old
+    assert (await ask(port))[0] in old
+
+
+async def test_a_drain_during_a_restart_leaves_no_worker_behind(bench: Bench) -> None:
+    bench.publish(1)
+    await bench.supervisor.apply([bench.spec(free_port())])
+    restart = asyncio.ensure_future(bench.supervisor.restart())
+    await becomes(lambda: len(list((bench.data_dir / "run" / "workers").glob("*.json"))) > 2)
+    await bench.supervisor.drain()
+    await restart
+    assert len(bench.gone) == len(list((bench.data_dir / "run" / "workers").glob("*.json")))
+
+
 async def test_a_drain_ends_every_worker_and_kills_a_stubborn_one(bench: Bench) -> None:
     bench.publish(1, stubborn=True)
     await bench.supervisor.apply([bench.spec(free_port())])

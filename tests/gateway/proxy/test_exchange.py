@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -325,6 +326,40 @@ def test_a_drained_worker_finishes_what_is_in_flight(running: WorkerProcess) -> 
         assert (status, content, fields["connection"]) == (200, b"at last\n", "close")
         thread.join()
     assert running.process.returncode == 0
+
+
+def test_a_connection_at_rest_is_told_to_close_before_it_is_closed(running: WorkerProcess) -> None:
+    """A request that was on its way when the drain began is answered, and says that it was the last one."""
+    with Raw(running.port) as client, Raw(running.port) as silent:
+        assert client.send(get("/open/bytes/1")).answer()[0] == 200
+        thread = threading.Thread(target=running.drain)
+        thread.start()
+        until(lambda: not is_listening(running), "the worker has stopped accepting", 5)
+        status, fields, _ = client.send(get("/open/bytes/1")).answer()
+        assert (status, fields["connection"]) == (200, "close")
+        assert client.rest() == b""
+        assert silent.send(get("/open/bytes/1")).answer()[0] == 200, "a new connection is at rest, too"
+        thread.join()
+    assert running.process.returncode == 0
+
+
+def test_a_connection_that_asks_nothing_more_is_closed_when_the_drain_time_ends(running: WorkerProcess) -> None:
+    with Raw(running.port) as client:
+        assert client.send(get("/open/bytes/1")).answer()[0] == 200
+        assert running.drain() == 0
+        assert client.rest() == b""
+
+
+def is_listening(running: WorkerProcess) -> bool:
+    """Whether the worker itself has its listening socket open: the test holds it, too."""
+    inode = f"socket:[{os.fstat(running.listening_fd).st_ino}]"
+    for fd in Path(f"/proc/{running.process.pid}/fd").iterdir():
+        try:
+            if str(fd.readlink()) == inode:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def test_kill_9_loses_no_completed_call(running: WorkerProcess) -> None:
