@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from config.catalog import Catalog, load_catalog
 from config.checks import Scope, check, check_service, pool_of, routing_keys
-from config.documents import faults_of, read_document
+from config.documents import faults_of, read_document, without_collecting
 from config.errors import ConfigError, Fault
 from config.prices import PriceBook, load_price_book
 from config.schema import Account, Entry, InstanceSettings, ServiceSettings, Settings
@@ -27,6 +27,11 @@ _LISTS: dict[str, type[BaseModel]] = {
 def load_settings(path: str | Path) -> Settings:
     """The settings of a file. Raises ConfigError with all faults, structural ones and those between values."""
     path = Path(path)
+    with without_collecting():
+        return _load(path)
+
+
+def _load(path: Path) -> Settings:
     document = read_document(path)
     if not isinstance(document, dict):
         raise ConfigError([Fault(str(path), "a mapping of keys is needed at the top")])
@@ -146,7 +151,11 @@ def _scope(
 ) -> Scope:
     places: dict[int, str] = {}
     for name in ("accounts", "instances", "services"):
-        indexes = [index for index, _ in _sound_items(document, name, context)]
+        count = len(_items(document, name))
+        if len(getattr(settings, name)) == count:
+            indexes = list(range(count))
+        else:  # Some were left out for their faults: which ones?
+            indexes = [index for index, _ in _sound_items(document, name, context)]
         for index, item in zip(indexes, getattr(settings, name), strict=True):
             places[id(item)] = f"{name}[{index}]"
     return Scope(

@@ -1,5 +1,6 @@
 """A whole file: what it means, and every mistake in it at once."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,17 @@ def test_the_command_exits_by_what_it_found(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, [str(tmp_path / "none.yaml")])
     assert missing.exit_code == 1
     assert "No such file" in missing.stderr
+
+
+def test_nesting_without_end_is_a_fault_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("a: " + "[" * 100_000)
+    with pytest.raises(ConfigError) as raised:
+        load_settings(path)
+    assert str(raised.value.faults[0]).startswith(f"{path}:1:")
+
+
+def test_loading_leaves_the_collector_on(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load_settings(tmp_path / "missing.yaml")
+    assert gc.isenabled()
