@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from config.schema import Settings
 from gateway.control.office import Office
 from gateway.control.ports import Wiring
 from gateway.control.run_files import RunFiles
-from gateway.control.snapshot import compile_snapshots
+from gateway.control.snapshot import CompiledServices, compile_snapshots
 from gateway.control.snapshot_files import SnapshotFiles
 from gateway.control.store import Store
 from gateway.control.target_health import Watched, watched_targets
@@ -35,7 +35,8 @@ class Bookkeeper:
         self.lag_s = 0.0
         self.watched: tuple[Watched, ...] = ()
         self._run_files = run_files
-        self._compiled_from: tuple[Any, ...] | None = None
+        self._compiled_from: tuple[Settings, int, Mapping[str, bool]] | None = None
+        self._compiled_services = CompiledServices()
         self._snapshots: dict[str, Snapshot] = {}
         self.take_up(settings)
 
@@ -77,12 +78,19 @@ class Bookkeeper:
     def snapshots(self) -> dict[str, Snapshot]:
         """The current snapshot of every pool; compiled and written only when something changed."""
         book = self.store.book
-        made_from = (id(self.settings), book.revision, tuple(sorted(self.entitlements.items())))
-        if made_from != self._compiled_from:
-            documents = compile_snapshots(
-                self.settings, self.store.catalog, book.services(), self.entitlements, self.files.slot_of
+        made_from = (self.settings, book.revision, self.entitlements)
+        last = self._compiled_from
+        # The settings by identity: to compare 200,000 routes takes as long as to compile them.
+        if last is None or last[0] is not made_from[0] or last[1:] != made_from[1:]:
+            pools = compile_snapshots(
+                self.settings,
+                self.store.catalog,
+                book.services(),
+                self.entitlements,
+                self.files.slot_of,
+                self._compiled_services,
             )
-            self._snapshots = self.files.write(documents)
+            self._snapshots = self.files.write(pools)
             self.watched = watched_targets(book.services(), {one.id: one for one in self.settings.instances})
             self._compiled_from = made_from
         return self._snapshots

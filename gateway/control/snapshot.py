@@ -8,16 +8,57 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from config.catalog import Catalog
 from config.schema import Cors, Health, InstanceSettings, ServiceSettings, Settings
 from gateway.control.pools import SHARED
+from gateway.snapshot_file import Piece
 
 Document = dict[str, Any]
 # (pool, name of the limit) -> its slot in the pool's limit table.
 SlotOf = Callable[[str, str], int]
+
+
+class PoolSnapshot(NamedTuple):
+    """What a pool's workers route by, without a version. ``limits`` names those of the instances."""
+
+    burst_ms: int
+    instances: dict[str, Document]
+    services: list[Piece]
+    limits: tuple[str, ...]
+
+    def limit_names(self) -> set[str]:
+        names = set(self.limits)
+        for piece in self.services:
+            names.update(piece.limits)
+        return names
+
+    def differs(self, other: PoolSnapshot) -> bool:
+        """By digests: comparing what they were made from takes longer than anything else here."""
+        if (self.burst_ms, self.instances) != (other.burst_ms, other.instances):
+            return True
+        return [piece.digest for piece in self.services] != [piece.digest for piece in other.services]
+
+
+class CompiledServices:
+    """The services of the last snapshots, encoded: one whose settings are the same object is not compiled again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[ServiceSettings, InstanceSettings, Catalog, Piece]] = {}
+        self._next: dict[str, tuple[ServiceSettings, InstanceSettings, Catalog, Piece]] = {}
+
+    def piece(self, service: ServiceSettings, instance: InstanceSettings, compiler: _PoolCompiler) -> Piece:
+        known = self._last.get(service.id)
+        if known is None or any(a is not b for a, b in zip(known, (service, instance, compiler.catalog), strict=False)):
+            known = (service, instance, compiler.catalog, compiler.piece(service, instance))
+        self._next[service.id] = known
+        return known[3]
+
+    def turn(self) -> None:
+        """A compilation has ended: what was not in it is forgotten."""
+        self._last, self._next = self._next, {}
 
 
 def compile_snapshots(
@@ -26,22 +67,25 @@ def compile_snapshots(
     services: Sequence[ServiceSettings],
     entitlements: Mapping[str, bool],
     slot_of: SlotOf,
-) -> dict[str, Document]:
-    """By pool, its snapshot without a version. An instance that billing does not know is not served."""
-    pools: dict[str, Document] = {}
+    compiled: CompiledServices | None = None,
+) -> dict[str, PoolSnapshot]:
+    """By pool, its snapshot. An instance that billing does not know is not served."""
+    compiled = compiled or CompiledServices()
+    pools: dict[str, PoolSnapshot] = {}
     log_share = settings.access_log.share if settings.access_log is not None else 0.0
+    by_instance: dict[str, list[ServiceSettings]] = {}
+    for service in services:
+        by_instance.setdefault(service.instance, []).append(service)
     for pool in [SHARED, *(one.id for one in settings.instances if one.type == "dedicated")]:
         members = {one.id: one for one in settings.instances if pool_of(one) == pool}
         compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool), log_share)
-        pools[pool] = {
-            "burst_ms": settings.limits.burst_ms,
-            "instances": {id: compiler.instance(one) for id, one in members.items()},
-            "services": [
-                compiler.service(service, members[service.instance])
-                for service in services
-                if service.instance in members
-            ],
-        }
+        instances = {id: compiler.instance(one) for id, one in members.items()}
+        limits = compiler.limits_named()
+        pieces = [
+            compiled.piece(service, one, compiler) for id, one in members.items() for service in by_instance.get(id, ())
+        ]
+        pools[pool] = PoolSnapshot(settings.limits.burst_ms, instances, pieces, limits)
+    compiled.turn()
     return pools
 
 
@@ -54,27 +98,36 @@ class _PoolCompiler:
     def __init__(
         self, catalog: Catalog, entitlements: Mapping[str, bool], slot_of: Callable[[str], int], log_share: float
     ) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._entitlements = entitlements
         self._slot_of = slot_of
         self._log_share = log_share
+        self._named: list[str] = []  # the limits since the last look
 
     def instance(self, instance: InstanceSettings) -> Document:
-        qps = instance_qps(instance, self._catalog)
+        qps = instance_qps(instance, self.catalog)
         return {
             "account": instance.account,
             "type": instance.type,
             "region": instance.region,
             "serving": self._entitlements.get(instance.id, False),
-            "body_max": body_max(instance, self._catalog),
+            "body_max": body_max(instance, self.catalog),
             "egress_ip": instance.egress_ip,
             "log_share": self._log_share if instance.access_log is None else instance.access_log,
             "limit": None if qps is None else self._limit(f"instance:{instance.id}", qps),
         }
 
-    def service(self, service: ServiceSettings, instance: InstanceSettings) -> Document:
-        outer_qps = instance_qps(instance, self._catalog)
-        qps = _least(service.qps, self._catalog.limits_of(instance).service)
+    def piece(self, service: ServiceSettings, instance: InstanceSettings) -> Piece:
+        return Piece.of(self._service(service, instance), self.limits_named())
+
+    def limits_named(self) -> tuple[str, ...]:
+        """The names of the limits compiled since the last call."""
+        names, self._named = tuple(self._named), []
+        return names
+
+    def _service(self, service: ServiceSettings, instance: InstanceSettings) -> Document:
+        outer_qps = instance_qps(instance, self.catalog)
+        qps = _least(service.qps, self.catalog.limits_of(instance).service)
         # One no stricter than the instance's is held by that one already.
         is_stricter = outer_qps is None or qps < outer_qps
         return {
@@ -96,7 +149,7 @@ class _PoolCompiler:
         }
 
     def _route(self, service: ServiceSettings, instance: InstanceSettings, route: Any, outer_qps: int) -> Document:
-        qps = _least(route.qps, self._catalog.limits_of(instance).route)
+        qps = _least(route.qps, self.catalog.limits_of(instance).route)
         return {
             "id": route.id,
             "methods": list(route.methods),
@@ -105,6 +158,7 @@ class _PoolCompiler:
         }
 
     def _limit(self, name: str, qps: int) -> Document:
+        self._named.append(name)
         return {"slot": self._slot_of(name), "qps": qps}
 
 

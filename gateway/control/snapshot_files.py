@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from gateway.control.durable import write_atomically
+from gateway.control.snapshot import PoolSnapshot
 from gateway.control.worker_process import Snapshot
 from gateway.limits.registry import SlotRegistry
 from gateway.limits.table import LimitTable
+from gateway.snapshot_file import encode
 
 _NAME = re.compile(r"(?P<pool>.+)\.(?P<version>[0-9]+)\.json\Z")
 _KEPT = 2
@@ -31,8 +30,8 @@ class SnapshotFiles:
         self._limits = data_dir / "limits"
         self._tables: dict[str, LimitTable] = {}
         self._registries: dict[str, SlotRegistry] = {}
-        self._names: dict[str, tuple[set[str], set[str]]] = {}  # by pool: limits of the last snapshot, of the next
-        self._last: dict[str, dict[str, Any]] = {}
+        self._names: dict[str, set[str]] = {}  # by pool: limits of the last snapshot
+        self._last: dict[str, PoolSnapshot] = {}
         self._current: dict[str, Snapshot] = {}
         # Versions go on over restarts: a worker takes a higher one for a newer one.
         self._version = max((version for _, version, _ in self._files()), default=0)
@@ -42,23 +41,25 @@ class SnapshotFiles:
 
     def slot_of(self, pool: str, name: str) -> int:
         """The slot of a limit in its pool's table. The same name has the same slot over snapshots and restarts."""
-        self._names.setdefault(pool, (set(), set()))[1].add(name)
         return self._registry(pool).slot(name)
 
-    def write(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, Snapshot]:
+    def write(self, pools: Mapping[str, PoolSnapshot]) -> dict[str, Snapshot]:
         """Write what changed; the current snapshot of every pool given. One version for all that changed together."""
-        changed = {pool: document for pool, document in documents.items() if self._last.get(pool) != document}
+        changed = {pool: now for pool, now in pools.items() if pool not in self._last or now.differs(self._last[pool])}
         if changed:
             self._version += 1
-        for pool, document in changed.items():
+        for pool, now in pools.items():
+            # First, so that no worker uses a slot that the book does not know of.
+            self._forget_limits(pool, now)
+            self._last[pool] = now
+        for pool, now in changed.items():
             path = self._folder / f"{pool}.{self._version}.json"
-            write_atomically(path, orjson.dumps({"version": self._version, **document}))
-            self._last[pool] = document
+            # Not fsynced: after a power loss no worker runs, and the start writes the snapshots anew.
+            content = encode(self._version, now.burst_ms, now.instances, now.services)
+            write_atomically(path, content, durable=False)
             self._current[pool] = Snapshot(self._version, path)
-        for pool in documents:
-            self._forget_limits(pool)
         self._remove_old()
-        return {pool: self._current[pool] for pool in documents}
+        return {pool: self._current[pool] for pool in pools}
 
     def close(self) -> None:
         for table in self._tables.values():
@@ -72,12 +73,12 @@ class SnapshotFiles:
             registry = self._registries[pool] = SlotRegistry(self._limits / f"{pool}.slots.json", table)
         return registry
 
-    def _forget_limits(self, pool: str) -> None:
+    def _forget_limits(self, pool: str, snapshot: PoolSnapshot) -> None:
         # A limit's slot is free one snapshot after the last that has it: workers do not all swap at one instant.
         # Every pool has a table, limits or none: its workers open it.
-        last, now = self._names.get(pool, (set(), set()))
-        self._registry(pool).keep_only(last | now)
-        self._names[pool] = (now, set())
+        now = snapshot.limit_names()
+        self._registry(pool).keep_only(now | self._names.get(pool, set()))
+        self._names[pool] = now
 
     def _remove_old(self) -> None:
         versions: dict[str, list[tuple[int, Path]]] = {}

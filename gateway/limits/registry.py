@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection
+from collections.abc import Set
+from heapq import heapify, heappop, heappush
 from pathlib import Path
+
+import orjson
 
 from gateway.limits.table import SLOTS, LimitTable
 
@@ -16,26 +18,40 @@ class SlotRegistry:
     def __init__(self, path: Path, table: LimitTable) -> None:
         self._path = path
         self._table = table
-        self._slots: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        self._slots: dict[str, int] = orjson.loads(path.read_bytes()) if path.exists() else {}
+        self._is_written = path.exists()
+        taken = set(self._slots.values())
+        self._next = max(taken, default=-1) + 1  # From here on every slot is free.
+        self._free = [slot for slot in range(self._next) if slot not in taken]
+        heapify(self._free)
 
     def slot(self, name: str) -> int:
-        """The name's slot, a fresh one where it had none. Raises ValueError when all are taken."""
+        """The name's slot, the lowest free one where it had none. Raises ValueError when all are taken."""
         slot = self._slots.get(name)
         if slot is None:
-            taken = set(self._slots.values())
-            slot = next((number for number in range(SLOTS) if number not in taken), None)
-            if slot is None:
+            if self._free:
+                slot = heappop(self._free)
+            elif self._next < SLOTS:
+                slot = self._next
+                self._next += 1
+            else:
                 raise ValueError(f"more than {SLOTS} limits in one pool")
             self._table.reset(slot)
             self._slots[name] = slot
+            self._is_written = False
         return slot
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Forgets the limits that no snapshot has any more, and writes the book."""
-        self._slots = {name: slot for name, slot in self._slots.items() if name in names}
+    def keep_only(self, names: Set[str]) -> None:
+        """Forgets the limits that no snapshot has any more, and writes the book where it changed."""
+        for name in self._slots.keys() - names:
+            heappush(self._free, self._slots.pop(name))
+            self._is_written = False
+        if self._is_written:
+            return
         part = self._path.with_suffix(".part")
-        with part.open("w") as file:
-            json.dump(self._slots, file)
+        with part.open("wb") as file:
+            file.write(orjson.dumps(self._slots))
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._path)
+        self._is_written = True

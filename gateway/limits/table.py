@@ -18,7 +18,9 @@ VERSION: Final = 1
 HEADER_BYTES: Final = 4096
 SLOT_BYTES: Final = 64
 WORDS_PER_SLOT: Final = SLOT_BYTES // 8
-SLOTS: Final = 65_536
+# 2,000 services with 100 routes each and room for their successors. The file is sparse: a slot costs once it is used.
+SLOTS: Final = 524_288
+_FILE_BYTES: Final = HEADER_BYTES + SLOTS * SLOT_BYTES
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -39,7 +41,7 @@ class LimitTable:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._map = mmap.mmap(file, HEADER_BYTES + SLOTS * SLOT_BYTES)
+        self._map = mmap.mmap(file, _FILE_BYTES)
         self.words = memoryview(self._map)[HEADER_BYTES:].cast("q")
 
     @classmethod
@@ -50,8 +52,10 @@ class LimitTable:
         header = _header()
         if os.pread(file, len(header), 0) != header:
             os.ftruncate(file, 0)
-            os.ftruncate(file, HEADER_BYTES + SLOTS * SLOT_BYTES)
+            os.ftruncate(file, _FILE_BYTES)
             os.pwrite(file, header, 0)
+        elif os.fstat(file).st_size < _FILE_BYTES:
+            os.ftruncate(file, _FILE_BYTES)  # Made by a version with fewer slots; what workers have mapped stays.
         return cls(file)
 
     @classmethod

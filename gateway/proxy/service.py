@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from gateway.http.fields import single_value
@@ -15,8 +15,7 @@ from gateway.limits.limit import Limit
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
-from gateway.proxy.target_book import TargetBook
-from gateway.routing.router import Router, RouteTree
+from gateway.routing.router import RouteTree
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
@@ -84,6 +83,12 @@ class AddressRule:
         return not self._allow or any(address in network for network in self._allow)
 
 
+@lru_cache(1024)
+def _methods(names: tuple[str, ...]) -> frozenset[bytes]:
+    """One set for all routes with these methods: a set takes more memory than the rest of a route."""
+    return frozenset(name.encode() for name in names)
+
+
 class Route:
     """One API of a service, with every limit that holds for it."""
 
@@ -93,14 +98,14 @@ class Route:
         self, id: str, methods: list[str], path: str, enforced: tuple[Limit, ...], shadowed: tuple[Limit, ...]
     ) -> None:
         self.id = id
-        self.methods = frozenset(method.encode() for method in methods)
+        self.methods = _methods(tuple(methods))
         self.path = path.encode()
         self.enforced = LimitSet(enforced)
         self.shadowed = [LimitSet((limit,)) for limit in shadowed]
 
 
 class Service:
-    """One service under its instance. ``row`` is its first cell in the meter."""
+    """One service under its instance. ``row`` is its first cell in the meter; ``read_routes`` None: it has none."""
 
     __slots__ = (
         "addresses",
@@ -135,6 +140,7 @@ class Service:
         make_limit: MakeLimit,
         targets: TargetGroup,
         retry_budget: RetryBudget,
+        read_routes: Callable[[], list[dict[str, Any]]] | None,
     ) -> None:
         self.id: str = document["id"]
         self.instance = instance
@@ -147,8 +153,7 @@ class Service:
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
         self.cors = CorsRule(document["cors"]) if document["cors"] else None
         self.body_bytes_max = instance.body_bytes_max
-        # False: nothing but size and limits stands between a request and its upstream, and one test says so.
-        self.has_checks = bool(has_rule or self.keys or self.cors or self.is_websocket or not instance.is_serving)
+        self.look_at_instance()
         upstream = document["upstream"]
         self.preserves_host: bool = upstream["preserve_host"]
         self.ejects_on_5xx: bool = upstream["on_5xx"]
@@ -164,34 +169,23 @@ class Service:
         is_shadow = document["limit_mode"] == "shadow"
         outer = (instance.limit,) if instance.limit else ()
         own = (make_limit("service", self.id, document["limit"]),) if document["limit"] else ()
+        service_id = self.id  # Not self: a service that its own routes hold would be garbage for the collector.
 
         def route(id: str, methods: list[str], path: str, limit: dict[str, Any] | None) -> Route:
-            inner = own + ((make_limit("route", f"{self.id}/{id}", limit),) if limit else ())
+            inner = own + ((make_limit("route", f"{service_id}/{id}", limit),) if limit else ())
             return Route(id, methods, path, outer if is_shadow else outer + inner, inner if is_shadow else ())
 
         self.catch_all = route("-", [], "/*", None)
         self.routes: RouteTree[Route] | None = None
-        if document["routes"]:
-            self.routes = RouteTree([route(r["id"], r["methods"], r["path"], r["limit"]) for r in document["routes"]])
+        if read_routes is not None:
+            self.routes = RouteTree(read_routes, lambda r: route(r["id"], r["methods"], r["path"], r["limit"]))
 
-
-def build_router(
-    snapshot: dict[str, Any],
-    row_of: RowOf,
-    make_limit: MakeLimit,
-    book: TargetBook,
-) -> Router[Service]:
-    """A router over a snapshot (shape: DESIGN 2.1, written by the control process).
-
-    ``book`` knows the targets of the snapshot before; ``book.swap()`` is the caller's, once the router is in use.
-    """
-    instances = {id: Instance(id, document, make_limit) for id, document in snapshot["instances"].items()}
-    router: Router[Service] = Router()
-    book.begin()
-    for document in snapshot["services"]:
-        instance = instances[document["instance"]]
-        group = book.group(document["id"], document["upstream"], instance.egress_ip)
-        row = row_of(instance.account, instance.id, instance.region, document["id"])
-        service = Service(document, instance, row, make_limit, group, book.budget(document["id"], time.monotonic()))
-        router.add([host.encode() for host in document["hosts"]], document["path"].encode(), service)
-    return router
+    def look_at_instance(self) -> None:
+        """``has_checks`` False: only size and limits stand between a request and its upstream, and one test says so."""
+        self.has_checks = bool(
+            self.addresses is not None
+            or self.keys is not None
+            or self.cors is not None
+            or self.is_websocket
+            or not self.instance.is_serving
+        )

@@ -44,6 +44,16 @@ class TargetBook:
         self._groups.append((group, upstream["connections_max"]))
         return group
 
+    def keep(self, service: str, group: TargetGroup, tls: dict[str, Any]) -> bool:
+        """The service is as it was, so its group stays; False where a file of its TLS settings changed."""
+        for target in group.targets:
+            if target.place.is_tls and self._tls.context(tls) is not target.tls:
+                return False
+        for target in group.targets:
+            self._fresh[target.place] = target
+        self._fresh_budgets[service] = self._budgets[service]
+        return True
+
     def _target(self, place: Place, tls: dict[str, Any]) -> Target:
         context = self._tls.context(tls) if place.is_tls else None
         target = self._fresh.get(place) or self._targets.get(place)

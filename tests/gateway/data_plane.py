@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,11 @@ from typing import Any
 
 from gateway.compiled import worker_environment
 from gateway.limits.table import LimitTable
+from gateway.proxy.router_builder import RouterBuilder
+from gateway.proxy.service import Service
+from gateway.proxy.target_book import TargetBook
+from gateway.routing.router import Router
+from gateway.snapshot_file import Piece, SnapshotFile, encode
 from metering.cells import METERS
 from metering.counter_file import CounterFileReader, row_cells, row_key
 from tests.node import ROOT, free_port
@@ -71,6 +77,22 @@ def instance(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+def router_over(*services: dict[str, Any]) -> Router[Service]:
+    """A router as a worker makes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "1.json"
+        path.write_bytes(encode(1, 100, {"one": instance()}, map(Piece.of, services)))
+        table = LimitTable.create(Path(folder) / "limits")
+        builder = RouterBuilder(table, 1, lambda *_: 0, TargetBook(lambda *_: None))
+        steps = builder.build(SnapshotFile(path))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                router: Router[Service] = end.value
+                return router
+
+
 class WorkerProcess:
     """The worker, its port, and the counters it leaves behind."""
 
@@ -110,8 +132,7 @@ class WorkerProcess:
     def write_snapshot(self, services: list[dict[str, Any]], instances: dict[str, Any]) -> None:
         self._version += 1
         self.snapshot = self.folder / f"snapshot-{self._version}.json"
-        document = {"version": self._version, "burst_ms": 100, "instances": instances, "services": services}
-        self.snapshot.write_text(json.dumps(document))
+        self.snapshot.write_bytes(encode(self._version, 100, instances, map(Piece.of, services)))
 
     def start(self) -> None:
         """A worker on the same listening socket: what a supervisor does after a death."""

@@ -8,7 +8,7 @@ import yaml
 
 from config.catalog import load_catalog
 from config.loading import load_settings
-from gateway.control.snapshot import compile_snapshots, network_of
+from gateway.control.snapshot import CompiledServices, PoolSnapshot, compile_snapshots, network_of
 from tests.gateway.control.configuration import config_text
 
 
@@ -32,7 +32,15 @@ def compile_text(
     settings = load_settings(path)
     slots = Slots()
     entitlements = dict.fromkeys(serving, True)
-    return compile_snapshots(settings, load_catalog(), settings.services, entitlements, slots), slots
+    return documents(compile_snapshots(settings, load_catalog(), settings.services, entitlements, slots)), slots
+
+
+def documents(pools: dict[str, PoolSnapshot]) -> dict[str, Any]:
+    """As a worker reads them."""
+    return {
+        pool: {"instances": one.instances, "services": [piece.document() for piece in one.services]}
+        for pool, one in pools.items()
+    }
 
 
 def test_a_pool_gets_its_own_instances_and_services_only(tmp_path: Path) -> None:
@@ -62,7 +70,7 @@ def test_without_an_instance_limit_in_the_catalog_each_service_has_its_own(tmp_p
     path = tmp_path / "tollgate.yaml"
     path.write_text(config_text().replace(", qps: 300", "").replace("    qps: 100\n", "") + "catalog: catalog.yaml\n")
     settings = load_settings(path)
-    pools = compile_snapshots(settings, load_catalog(settings.catalog), settings.services, {}, Slots())
+    pools = documents(compile_snapshots(settings, load_catalog(settings.catalog), settings.services, {}, Slots()))
     assert pools["shared"]["instances"]["acme-shared"]["limit"] is None
     assert pools["shared"]["services"][0]["limit"]["qps"] == 500
 
@@ -122,3 +130,36 @@ def test_a_configured_class_beats_the_address(tmp_path: Path) -> None:
     text = config_text().replace("upstream: {targets", "upstream: {network: internet, targets")
     pools, _ = compile_text(tmp_path, text)
     assert pools["shared"]["services"][0]["upstream"]["targets"][0]["network"] == "internet"
+
+
+def test_a_service_whose_settings_are_the_same_object_is_not_compiled_again(tmp_path: Path) -> None:
+    path = tmp_path / "tollgate.yaml"
+    path.write_text(config_text())
+    settings, catalog, compiled = load_settings(path), load_catalog(), CompiledServices()
+    first = compile_snapshots(settings, catalog, settings.services, {}, Slots(), compiled)
+    orders, checkout = settings.services
+    changed = [orders.model_copy(update={"strip_path": False}), checkout]
+    second = compile_snapshots(settings, catalog, changed, {}, Slots(), compiled)
+    assert second["acme-dedicated"].services[0] is first["acme-dedicated"].services[0]
+    assert second["shared"].services[0].document()["strip_path"] is False
+    assert second["shared"].differs(first["shared"])
+    assert not second["acme-dedicated"].differs(first["acme-dedicated"])
+
+
+def test_a_service_is_compiled_again_when_its_instance_changed(tmp_path: Path) -> None:
+    path = tmp_path / "tollgate.yaml"
+    path.write_text(config_text())
+    settings, catalog, compiled = load_settings(path), load_catalog(), CompiledServices()
+    compile_snapshots(settings, catalog, settings.services, {}, Slots(), compiled)
+    shared, dedicated = settings.instances
+    lower = settings.model_copy(update={"instances": (shared.model_copy(update={"qps": 60}), dedicated)})
+    pools = compile_snapshots(lower, catalog, settings.services, {}, Slots(), compiled)
+    assert pools["shared"].services[0].document()["limit"] is None, "the instance's 60 is stricter than its 100"
+
+
+def test_the_limits_of_a_pool_are_named_for_its_book_of_slots(tmp_path: Path) -> None:
+    path = tmp_path / "tollgate.yaml"
+    path.write_text(config_text())
+    settings = load_settings(path)
+    pools = compile_snapshots(settings, load_catalog(), settings.services, {}, Slots())
+    assert pools["shared"].limit_names() == {"instance:acme-shared", "service:orders", "route:orders/list"}

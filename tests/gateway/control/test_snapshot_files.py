@@ -1,12 +1,12 @@
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway.control.snapshot import PoolSnapshot
 from gateway.control.snapshot_files import SnapshotFiles
 from gateway.limits.table import LimitTable
+from gateway.snapshot_file import SnapshotFile
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def files(tmp_path: Path) -> Iterator[SnapshotFiles]:
     files.close()
 
 
-def document(n: int) -> dict[str, Any]:
-    return {"burst_ms": n}
+def document(n: int, *limits: str) -> PoolSnapshot:
+    return PoolSnapshot(n, {}, [], limits)
 
 
 def test_a_snapshot_says_its_version_and_an_unchanged_one_is_not_written_again(files: SnapshotFiles) -> None:
@@ -26,7 +26,8 @@ def test_a_snapshot_says_its_version_and_an_unchanged_one_is_not_written_again(f
     changed = files.write({"shared": document(2)})["shared"]
     assert first == again
     assert changed.version > first.version
-    assert json.loads(changed.path.read_text()) == {"version": changed.version, "burst_ms": 2}
+    read = SnapshotFile(changed.path)
+    assert (read.version, read.burst_ms, read.instances, read.services) == (changed.version, 2, {}, [])
 
 
 def test_versions_grow_over_restarts(files: SnapshotFiles, tmp_path: Path) -> None:
@@ -42,8 +43,9 @@ def test_the_last_two_of_a_pool_stay_on_the_disk(files: SnapshotFiles) -> None:
 
 
 def test_a_limit_keeps_its_slot_over_snapshots_and_restarts(files: SnapshotFiles, tmp_path: Path) -> None:
-    slots = [files.slot_of("shared", name) for name in ("instance:a", "service:b", "service:c")]
-    files.write({"shared": document(1)})
+    names = ("instance:a", "service:b", "service:c")
+    slots = [files.slot_of("shared", name) for name in names]
+    files.write({"shared": document(1, *names)})
     files.close()
     after = SnapshotFiles(tmp_path)
     assert [after.slot_of("shared", name) for name in ("service:c", "service:b", "instance:a")] == slots[::-1]
@@ -52,10 +54,10 @@ def test_a_limit_keeps_its_slot_over_snapshots_and_restarts(files: SnapshotFiles
 
 def test_a_slot_is_free_for_others_one_snapshot_after_its_last_use(files: SnapshotFiles) -> None:
     gone = files.slot_of("shared", "service:gone")
-    files.write({"shared": document(1)})
+    files.write({"shared": document(1, "service:gone")})
     files.write({"shared": document(2)})  # the first without it: workers may still use the one before
     assert files.slot_of("shared", "service:next") != gone
-    files.write({"shared": document(3)})
+    files.write({"shared": document(3, "service:next")})
     assert files.slot_of("shared", "service:last") == gone
 
 

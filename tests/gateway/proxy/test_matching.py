@@ -7,21 +7,13 @@ from typing import Any
 import pytest
 
 from gateway.http.request import RequestHead
-from gateway.limits.limit import Limit
 from gateway.proxy import matching
 from gateway.proxy.matching import Match, Matcher, Unmatched
-from gateway.proxy.service import build_router
-from gateway.proxy.target_book import TargetBook
-from tests.gateway.data_plane import instance, service
-
-
-def _no_limit(level: str, name: str, document: dict[str, Any]) -> Limit:
-    raise AssertionError("no limits here")
+from tests.gateway.data_plane import router_over, service
 
 
 def matcher(*services: dict[str, Any]) -> Matcher:
-    snapshot = {"instances": {"one": instance()}, "services": list(services)}
-    return Matcher(build_router(snapshot, lambda *_: 0, _no_limit, TargetBook(lambda *_: None)))
+    return Matcher(router_over(*services))
 
 
 def head(method: str, target: str, host: str = "h") -> RequestHead:

@@ -49,14 +49,15 @@ def test_the_most_exact_host_then_the_longest_prefix_wins(host: bytes, path: byt
 
 GET, PUT = frozenset([b"GET"]), frozenset([b"PUT"])
 TREE = RouteTree(
-    [
+    lambda: [
         FakeRoute(b"/items", GET),
         FakeRoute(b"/items/{id}", GET | PUT),
         FakeRoute(b"/items/special", GET),
         FakeRoute(b"/items/{id}/parts/*", GET),
         FakeRoute(b"/any/*"),
         FakeRoute(b"/"),
-    ]
+    ],
+    lambda route: route,
 )
 
 
