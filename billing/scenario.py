@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ class _Reader:
             pack_ids=self._declared("events", "buy_pack"),
         )
         self.faults += references.faults()
-        self.faults += _unsorted(events)
+        self.faults += self._unsorted()
         if self.faults or book is None or until is None:
             raise ConfigError(self.faults)
         return Scenario(
@@ -134,17 +133,33 @@ class _Reader:
                 self.faults.append(Fault(f"{path}.do", f"one of {', '.join(EVENTS)} is needed"))
                 continue
             try:
-                yield index, TypeAdapter(model).validate_python(item)
+                part = TypeAdapter(model).validate_python(item)
             except ValidationError as error:
                 self.faults += [
                     Fault(f"{path}.{fault.path}" if fault.path else path, fault.message) for fault in faults_of(error)
                 ]
+                continue
+            self.faults += [Fault(f"{path}.{name}", message) for name, message in part.faults()]
+            yield index, part
 
     def _declared(self, key: str, do: str | None = None) -> set[str]:
         """Ids that the file declares, also where something else is wrong with the item: one mistake is one fault."""
         items = self.document.get(key)
         found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         return {str(item.get("id")) for item in found if do is None or item.get("do") == do}
+
+    def _unsorted(self) -> Iterator[Fault]:
+        """One fault for each step back, also where something else is wrong with the event."""
+        items = self.document.get("events")
+        latest: int | None = None
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            try:
+                instant = instant_of(item["at"])
+            except (KeyError, TypeError, ValueError):
+                continue  # A fault of its own.
+            if latest is not None and instant < latest:
+                yield Fault(f"events[{index}].at", "earlier than the event before it")
+            latest = instant
 
     @staticmethod
     def _event_model(item: Any) -> type[Event] | None:
@@ -205,10 +220,3 @@ def _doubled(key: str, ids: Mapping[int, str]) -> Iterator[Fault]:
         if id in seen:
             yield Fault(f"{key}[{index}].id", f"{id!r} is declared twice")
         seen.add(id)
-
-
-def _unsorted(events: Mapping[int, Event]) -> Iterator[Fault]:
-    """One fault for each step back."""
-    for (_, before), (index, event) in pairwise(events.items()):
-        if event.at < before.at:
-            yield Fault(f"events[{index}].at", "earlier than the event before it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -40,6 +40,10 @@ class _Part(Strict):
     """No value is bent into shape: `"5"` is no number, and `true` neither."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What its fields say against each other: (field, message)."""
+        yield from ()
 
 
 class ScenarioAccount(_Part):
@@ -106,11 +110,11 @@ class BuyInstance(_Event):
     months: Months | None = None
     price: Money | None = None
 
-    @model_validator(mode="after")
-    def _months_are_for_prepaid(self) -> BuyInstance:
-        if (self.charge == "prepaid") != (self.months is not None):
-            raise ValueError("`months` and `charge: prepaid` come together")
-        return self
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.charge == "prepaid" and self.months is None:
+            yield "months", "is missing: `charge: prepaid` is for months"
+        if self.charge == "payg" and self.months is not None:
+            yield "months", "is for `charge: prepaid` only"
 
 
 class ReleaseInstance(_Event):
@@ -137,11 +141,9 @@ class Use(_Event):
     out_backend: Bytes = 0
     arrives_at: Instant | None = None
 
-    @model_validator(mode="after")
-    def _arrives_after_it_happened(self) -> Use:
+    def faults(self) -> Iterator[tuple[str, str]]:
         if self.arrives_at is not None and self.arrives_at < self.at:
-            raise ValueError("usage cannot arrive before it happened")
-        return self
+            yield "arrives_at", "usage cannot arrive before it happened"
 
 
 class ChangePrice(_Event):
@@ -160,19 +162,22 @@ class ChangePrice(_Event):
             return {**value, "tiers": tuple(tiers)}
         return value
 
-    @model_validator(mode="after")
-    def _calls_have_tiers_and_egress_a_price(self) -> ChangePrice:
-        if self.sku == "calls":
-            if self.tiers is None or self.price is not None or self.region is not None:
-                raise ValueError("a price of calls has `tiers`, and neither `price` nor `region`")
-            bounds = [up_to for up_to, _ in self.tiers]
-            rising = [bound for bound in bounds[:-1] if bound is not None]
-            is_rising = all(a < b for a, b in zip([0, *rising], rising, strict=False))
-            if not bounds or bounds[-1] is not None or len(rising) != len(bounds) - 1 or not is_rising:
-                raise ValueError("`tiers` have rising bounds and end with null")
-        elif self.tiers is not None or self.price is None or self.region is None:
-            raise ValueError("a price of egress has `region` and `price`, and no `tiers`")
-        return self
+    def faults(self) -> Iterator[tuple[str, str]]:
+        needed = ("tiers",) if self.sku == "calls" else ("region", "price")
+        for name in ("region", "price", "tiers"):
+            value = getattr(self, name)
+            if name in needed and value is None:
+                yield name, f"is missing: a price of {self.sku} needs it"
+            if name not in needed and value is not None:
+                yield name, f"a price of {self.sku} has none"
+        if self.sku == "calls" and self.tiers is not None and not _is_ladder([up_to for up_to, _ in self.tiers]):
+            yield "tiers", "bounds have to rise from above 0 and end with null"
+
+
+def _is_ladder(bounds: list[int | None]) -> bool:
+    rising = [bound for bound in bounds[:-1] if bound is not None]
+    is_rising = all(a < b for a, b in zip([0, *rising], rising, strict=False))
+    return bool(bounds) and bounds[-1] is None and len(rising) == len(bounds) - 1 and is_rising
 
 
 Event = (

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from billing import scenario_parts as given
 from billing.basis import counter_meter
@@ -37,13 +38,17 @@ _METERS = {
 def run(scenario: Scenario, engine: Engine | None = None) -> dict[str, Any]:
     """The output document. `engine`: an empty store to use in place of one in memory.
 
-    Raises ConfigError where an event takes an id that is in use, which only shows while running.
+    Raises ConfigError where an event takes an id that is in use, or amounts leave the ledger's 64 bits: both show
+    only while running.
     """
     own = engine or open_engine("sqlite://")
     try:
         with transaction(own) as connection:
             create_all(connection)
         return _Run(scenario, own).to_the_end()
+    except (OverflowError, DBAPIError) as error:
+        # The store is in memory and ours alone: only a number that is too large makes it fail.
+        raise ConfigError([Fault("events", "an amount or a sum of them leaves the ledger's 64 bits")]) from error
     finally:
         if engine is None:
             own.dispose()
@@ -98,20 +103,22 @@ class _Run:
         return min((instant for instant in candidates if instant is not None), default=None)
 
     def _open(self, account: ScenarioAccount) -> None:
-        at = account.activated_at
         self._is_stale = True
         self._opened.add(account.id)
+        self._open_empty(account)
+        for instance in self._scenario.instances:
+            if instance.account == account.id:
+                self._billing.open_shared_instance(account.id, instance.id, instance.region, account.activated_at)
+
+    def _open_empty(self, account: ScenarioAccount) -> None:
         self._billing.open_account(
             account.id,
-            at,
+            account.activated_at,
             entity=account.entity,
             currency=account.currency,
             has_free_quota=account.free_quota,
             alert_below_e8=account.alert_below,
         )
-        for instance in self._scenario.instances:
-            if instance.account == account.id:
-                self._billing.open_shared_instance(account.id, instance.id, instance.region, at)
 
     def _settle(self, now: int) -> None:
         self._is_stale = True
@@ -240,7 +247,7 @@ class _Run:
         return account if account in self._opened else None
 
     def _document(self, account: ScenarioAccount, until: int) -> dict[str, Any]:
-        """An account that is activated only later is shown as it will begin."""
+        """An account that is activated only later is shown with nothing in it: no instance, no grant yet."""
         if account.id not in self._opened:
-            self._open(account)
+            self._open_empty(account)
         return self._billing.account(account.id, until)

@@ -69,14 +69,17 @@ def test_a_good_scenario_has_no_fault() -> None:
         pytest.param(put("events", 3, "at", "2020-12-02T00:00:00"), "events[3].at", id="a time without offset"),
         pytest.param(put("events", 3, "at", "soon"), "events[3].at", id="no time"),
         pytest.param(
-            put("events", 3, "arrives_at", "2020-12-01T00:00:00+08:00"), "events[3]", id="arrives before it happened"
+            put("events", 3, "arrives_at", "2020-12-01T00:00:00+08:00"),
+            "events[3].arrives_at",
+            id="arrives before it happened",
         ),
         pytest.param(put("events", 0, "do", "dance"), "events[0].do", id="unknown event"),
         pytest.param(put("events", 0, "text"), "events[0]", id="no mapping"),
-        pytest.param(put("events", 4, "tiers", [[10, "1"], [5, "1"], [None, "1"]]), "events[4]", id="falling tiers"),
-        pytest.param(put("events", 4, "tiers", [[10, "1"]]), "events[4]", id="no open tier"),
-        pytest.param(put("events", 4, "region", "ap-guangzhou"), "events[4]", id="calls have no region"),
-        pytest.param(put("events", 4, "sku", "egress"), "events[4]", id="egress has no tiers"),
+        pytest.param(
+            put("events", 4, "tiers", [[10, "1"], [5, "1"], [None, "1"]]), "events[4].tiers", id="falling tiers"
+        ),
+        pytest.param(put("events", 4, "tiers", [[10, "1"]]), "events[4].tiers", id="no open tier"),
+        pytest.param(put("events", 4, "region", "ap-guangzhou"), "events[4].region", id="calls have no region"),
         pytest.param(put("accounts", 0, "activated_at", None), "accounts[0].activated_at", id="no activation"),
         pytest.param(put("price_book", "nowhere.yaml"), "price_book", id="no such price book"),
         pytest.param(put("price_book", 5), "price_book", id="price book no text"),
@@ -96,8 +99,8 @@ def test_a_fault_names_its_place(change: Any, path: str) -> None:
     ("event", "path"),
     [
         pytest.param({"spec": "dedicated-1"}, "events[5].spec", id="unknown spec"),
-        pytest.param({"charge": "prepaid"}, "events[5]", id="prepaid without months"),
-        pytest.param({"months": 1}, "events[5]", id="by the second with months"),
+        pytest.param({"charge": "prepaid"}, "events[5].months", id="prepaid without months"),
+        pytest.param({"months": 1}, "events[5].months", id="by the second with months"),
         pytest.param({"region": "nowhere"}, "events[5].region", id="unknown region"),
     ],
 )
@@ -106,6 +109,19 @@ def test_faults_of_instance_purchases(event: dict[str, Any], path: str) -> None:
     wish = {"spec": "dedicated-2500", "region": "ap-guangzhou", "charge": "payg", "price": "0.1"}
     found = faults(lambda document: document["events"].append({**good, **wish, **event}))
     assert [fault.split(": ")[0] for fault in found] == [path]
+
+
+def test_egress_has_a_region_and_a_price_and_no_tiers() -> None:
+    found = faults(put("events", 4, "sku", "egress"))
+    assert [fault.split(": ")[0] for fault in found] == ["events[4].region", "events[4].price", "events[4].tiers"]
+
+
+def test_a_step_back_shows_beside_another_fault() -> None:
+    def change(document: Any) -> None:
+        document["events"][1] |= {"at": "2020-01-01T00:00:00+08:00", "quantity": 0}
+
+    found = faults(change)
+    assert [fault.split(": ")[0] for fault in found] == ["events[1].quantity", "events[1].at"]
 
 
 def test_all_faults_come_at_once() -> None:
