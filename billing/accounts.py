@@ -67,7 +67,11 @@ class Notification:
 
 @dataclass(slots=True)
 class Account:
-    """Who pays. `alert_e8` None means that no threshold is set; `alerted_on` is the last local day of an alert."""
+    """Who pays. `alert_e8` None means that no threshold is set; `alerted_on` is the last local day of an alert.
+
+    `grants_given` of the twelve grants were given, counted from `grants_anchor_at`, or from the activation when None;
+    `grants_series` counts how often an operator gave the free quota anew (B20).
+    """
 
     id: str
     entity: str
@@ -80,6 +84,14 @@ class Account:
     alerted_on: date | None = None
     first_event_at: int | None = None
     grants_given: int = 0
+    grants_anchor_at: int | None = None
+    grants_series: int = 0
+    is_refund_vetoed: bool = False
+
+    @property
+    def grants_since(self) -> int:
+        """The instant from which the free periods count (B18, B20)."""
+        return self.activated_at if self.grants_anchor_at is None else self.grants_anchor_at
 
     @property
     def is_served(self) -> bool:

@@ -40,6 +40,7 @@ class Settlement:
     amount_e8: int
     payment: Payment
     lines: tuple[Line, ...]
+    reason: str | None = None  # of an adjustment
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ class Book:
     def _next_grant_at(self) -> int | None:
         if not self.account.has_free_quota:
             return None
-        for period in grant_periods(self.account.activated_at, self.calendar):
+        for period in grant_periods(self.account.grants_since, self.calendar):
             if period.number > self.account.grants_given:
                 return hour_start(period.from_hour)
         return None

@@ -19,6 +19,7 @@ INSTANCE_SECONDS: Final = "instance_seconds"
 _BASE_SKUS: Final = {"shared": {"calls": CALLS}, "dedicated": {INSTANCE_SECONDS: INSTANCE_SECONDS}}
 _TRAFFIC_METERS: Final = {"out_client": "egress_client", "out_backend": "egress_backend"}
 _SKU_ORDER: Final = {CALLS: 0, EGRESS: 1, INSTANCE_SECONDS: 2}
+METERS: Final = ("calls", *_TRAFFIC_METERS.values(), INSTANCE_SECONDS)  # of bill lines
 _METER_ORDER: Final = {"egress_client": 0, "egress_backend": 1}  # P2
 
 

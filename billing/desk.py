@@ -4,7 +4,8 @@ Each operation is one transaction, and is done once for each idempotency key. In
 is cut off (X29); money is e8. What the rules do not allow is raised as `Refused`, and then nothing was changed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -65,10 +66,7 @@ class Desk:
 
     def set_alert(self, account: str, alert_below_e8: int | None, now: float) -> None:
         """The account's own threshold (B53); None: no alerts."""
-        with (
-            transaction(self.engine) as connection,
-            store.open_book(connection, account, self.calendar, int(now)) as book,
-        ):
+        with self._book(account, now) as book:
             book.account.alert_e8 = alert_below_e8
 
     def open_shared_instance(
@@ -134,8 +132,7 @@ class Desk:
         return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem)
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
-        with transaction(self.engine) as connection:
-            account, _ = store.find_pack(connection, id)
+        account = self._owner_of_pack(id, int(now))
 
         def act(connection: Connection, book: Book, at: int) -> Document:
             pack = book.packs[0]
@@ -228,6 +225,15 @@ class Desk:
 
         self._act(account, now, act, "note", [], None)
 
+    @contextmanager
+    def _book(self, account: str, now: float) -> Iterator[Book]:
+        """For what is no event of the account."""
+        with (
+            transaction(self.engine) as connection,
+            store.open_book(connection, account, self.calendar, int(now)) as book,
+        ):
+            yield book
+
     def _act(
         self,
         account: str,
@@ -238,6 +244,7 @@ class Desk:
         idem: str | None,
         *,
         pack_id: str | None = None,
+        with_grants: bool = False,
     ) -> Document:
         """One transaction: the act, then a look at the balance; the stored answer when the key is known."""
         at = int(now)
@@ -247,13 +254,26 @@ class Desk:
                 answer: Document | None = stored_answer(connection, idem, operation, asked)
                 if answer is not None:
                     return answer
-            with store.open_book(connection, account, self.calendar, at, pack_id=pack_id) as book:
+            with store.open_book(
+                connection, account, self.calendar, at, pack_id=pack_id, with_grants=with_grants
+            ) as book:
                 book.note_event(at)
                 document = act(connection, book, at)
                 book.examine(at)
             if idem is not None:
                 store_answer(connection, idem, operation, asked, document, at)
         return document
+
+    def _owner_of_pack(self, id: str, at: int) -> str:
+        with transaction(self.engine) as connection:
+            try:
+                return store.find_pack(connection, id)[0]
+            except Refused:
+                # A grant begins by itself, at the latest when somebody looks (B17).
+                for account in store.accounts_due(connection, at):
+                    with store.open_book(connection, account, self.calendar, at):
+                        pass
+                return store.find_pack(connection, id)[0]
 
     def _account_of(self, instance: str) -> str:
         with transaction(self.engine) as connection:

@@ -21,10 +21,11 @@ REFUSAL_CODES: Final = frozenset(
         "region_unsupported",
         "currency_unsupported",
         "not_found",
-        # Not reachable from a scenario (a file cannot ask twice): an id that is taken, and an
-        # Idempotency-Key that was first used for something else.
+        # Not reachable from a scenario (a file cannot ask twice, and has no operator): an id that is taken, an
+        # Idempotency-Key that was first used for something else, a refund that the operator vetoed (B45).
         "exists",
         "idempotency_mismatch",
+        "refund_vetoed",
     }
 )
 

@@ -42,5 +42,6 @@ def _periods(activated_at: int, calendar: LocalCalendar) -> Iterator[GrantPeriod
         yield GrantPeriod(k + 1, hour_of(begins), hour_of(calendar.midnight(next_anchor)))
 
 
-def grant_id(meter: str, number: int) -> str:
-    return f"free-{meter}-{number}"
+def grant_id(meter: str, number: int, series: int = 0) -> str:
+    """`free-calls-1`; where the quota was given anew, the series is told apart: `free-calls-1-r1` (P3, B20)."""
+    return f"free-{meter}-{number}" + (f"-r{series}" if series else "")

@@ -122,6 +122,8 @@ def refund_instance(book: Book, instance: Instance, paid: Sequence[Order], now: 
     _require_not_destroyed(book.account)
     _require_prepaid(instance)
     _require(instance, InstanceEvent.REFUND)
+    if book.account.is_refund_vetoed:
+        raise Refused("refund_vetoed", f"the operator has stopped refunds of {book.account.id}")
     assert instance.expires_at is not None
     money_e8 = {bucket: sum(order.payment.money_e8[bucket] for order in paid) for bucket in BUCKETS}
     is_five_day = (

@@ -72,18 +72,18 @@ def _settlements(connection: Connection) -> Iterator[str]:
     lines = {
         tuple(row[:3]): int(row[3]) for row in connection.execute(select(*key, func.sum(line.amount_e8)).group_by(*key))
     }
-    to_revenue = (
-        select(transfer.journal, func.sum(transfer.amount_e8))
-        .join(tables.wallet, tables.wallet.c.id == transfer.credit)
-        .where(tables.wallet.c.bucket == REVENUE)
-        .group_by(transfer.journal)
-    )
-    transfers = {journal: int(total_e8) for journal, total_e8 in connection.execute(to_revenue)}
+    # Money that an adjustment gave back left revenue again.
+    revenue = select(tables.wallet.c.id).where(tables.wallet.c.bucket == REVENUE)
+    sums_e8: defaultdict[str, int] = defaultdict(int)
+    for end, sign in ((transfer.credit, 1), (transfer.debit, -1)):
+        query = select(transfer.journal, func.sum(transfer.amount_e8)).where(end.in_(revenue))
+        for journal, total_e8 in connection.execute(query.group_by(transfer.journal)):
+            sums_e8[journal] += sign * int(total_e8)
     parts = (settlement.voucher_e8, settlement.gift_e8, settlement.income_e8, settlement.cash_e8)
     key = (settlement.account, settlement.hour, settlement.rev)
     for account, hour, rev, amount_e8, *paid in connection.execute(select(*key, settlement.amount_e8, *parts)):
         journal = f"settle:{account}:{hour}:{rev}"
-        sums = {amount_e8, sum(paid), lines.get((account, hour, rev), 0), transfers.get(journal, 0)}
+        sums = {amount_e8, sum(paid), lines.get((account, hour, rev), 0), sums_e8.get(journal, 0)}
         if len(sums) != 1:
             yield f"{journal}: amount, payment, lines and transfers differ: {sorted(sums)}"
 

@@ -28,6 +28,9 @@ def account_from(row: RowMapping) -> Account:
         date.fromisoformat(row["alerted_on"]) if row["alerted_on"] else None,
         row["first_event_at"],
         row["grants_given"],
+        row["grants_anchor_at"],
+        row["grants_series"],
+        bool(row["refund_veto"]),
     )
 
 
@@ -39,6 +42,10 @@ def account_row(account: Account, acts: int, due_at: int | None) -> Row:
         "alerted_on": account.alerted_on.isoformat() if account.alerted_on else None,
         "first_event_at": account.first_event_at,
         "grants_given": account.grants_given,
+        "grants_anchor_at": account.grants_anchor_at,
+        "grants_series": account.grants_series,
+        "refund_veto": int(account.is_refund_vetoed),
+        "has_free_quota": int(account.has_free_quota),
         "acts": acts,
         "due_at": due_at,
     }
@@ -103,7 +110,7 @@ def pack_from(row: RowMapping) -> Pack:
 
 
 def pack_row(pack: Pack) -> Row:
-    return {"used": pack.used, "is_refunded": int(pack.is_refunded)}
+    return {"used": pack.used, "is_refunded": int(pack.is_refunded), "to_hour": pack.to_hour}
 
 
 def new_pack_row(pack: Pack) -> Row:
@@ -113,7 +120,6 @@ def new_pack_row(pack: Pack) -> Row:
         "source": pack.source.value,
         "total": pack.total,
         "from_hour": pack.from_hour,
-        "to_hour": pack.to_hour,
         **pack_row(pack),
     }
 
@@ -149,5 +155,8 @@ def order_row(order: Order) -> Row:
 
 
 def order_from(row: RowMapping) -> Order:
-    payment = Payment(row["voucher_e8"], row["gift_e8"], row["income_e8"], row["cash_e8"])
-    return Order(row["at"], row["kind"], row["ref"], row["list_e8"], payment)
+    return Order(row["at"], row["kind"], row["ref"], row["list_e8"], payment_from(row))
+
+
+def payment_from(row: RowMapping) -> Payment:
+    return Payment(row["voucher_e8"], row["gift_e8"], row["income_e8"], row["cash_e8"])

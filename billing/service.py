@@ -13,9 +13,9 @@ from billing import ledger, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.calendar import LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
-from billing.desk import Desk
 from billing.enrolment import Enrolment
 from billing.instances import InstanceState
+from billing.operator import OperatorDesk
 from billing.price_rows import add_price, enter_basis, enter_prices, read_basis, read_prices
 from billing.prices import CALLS, EGRESS
 from billing.rating import Tier
@@ -51,7 +51,7 @@ class SettleReport:
     amounts_e8: Mapping[str, int]
 
 
-class Billing(Desk):
+class Billing(OperatorDesk):
     """One store's billing. Not for two threads at once; two processes are kept apart by the store."""
 
     def __init__(

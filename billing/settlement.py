@@ -141,7 +141,7 @@ def settle_account(
             settlement = settle_hour(book, hour, rev, usage[hour], terms, now, is_late=is_late)
             if settlement:
                 settled.append(settlement)
-        _append(connection, account, settled)
+        append_settlements(connection, account, settled)
         write_positions(connection, account, book.positions)
     return settled, span["last"] < through
 
@@ -166,7 +166,8 @@ def _unbilled(connection: Connection, book: Book, span: dict[str, Any], terms: T
     return usage
 
 
-def _append(connection: Connection, account: str, settled: Iterable[Settlement]) -> None:
+def append_settlements(connection: Connection, account: str, settled: Iterable[Settlement]) -> None:
+    """With their lines. The keys refuse a revision that is there already (C.5)."""
     settlements: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for one in settled:
@@ -183,6 +184,7 @@ def _append(connection: Connection, account: str, settled: Iterable[Settlement])
                 "gift_e8": one.payment.gift_e8,
                 "income_e8": one.payment.income_e8,
                 "cash_e8": one.payment.cash_e8,
+                "reason": one.reason,
             }
         )
         for line in one.lines:

@@ -29,6 +29,9 @@ _usable_packs = select(tables.pack).where(
     tables.pack.c.is_refunded == 0,
     tables.pack.c.to_hour > func.coalesce(_first_mark, bindparam("through", type_=tables.Int64)),
 )
+_free_packs = select(tables.pack).where(
+    tables.pack.c.account == bindparam("account"), tables.pack.c.source == Source.FREE.value
+)
 _one_pack = select(tables.pack).where(
     tables.pack.c.account == bindparam("account"), tables.pack.c.id == bindparam("pack")
 )
@@ -49,14 +52,15 @@ def _update(table: Table, key: str, columns: tuple[str, ...]) -> Any:
 
 
 _ACCOUNT_COLUMNS: Final = (
-    "state", "state_at", "alert_e8", "alerted_on", "first_event_at", "grants_given", "acts", "due_at",
+    "state", "state_at", "alert_e8", "alerted_on", "first_event_at", "has_free_quota", "grants_given",
+    "grants_anchor_at", "grants_series", "refund_veto", "acts", "due_at",
 )  # fmt: skip
 _INSTANCE_COLUMNS: Final = (
     "type", "charge", "spec", "region", "state", "price_e8", "months", "renewals", "started_at", "ended_at",
     "expires_at", "was_refunded", "is_declared", "clocked_to",
     "hold_target_e8", "hold_cash_e8", "hold_income_e8", "hold_gift_e8",
 )  # fmt: skip
-_PACK_COLUMNS: Final = ("used", "is_refunded")
+_PACK_COLUMNS: Final = ("used", "is_refunded", "to_hour")
 _VOUCHER_COLUMNS: Final = ("left_e8",)
 _UPDATES: Final = {
     "account": (_update(tables.account, "id", _ACCOUNT_COLUMNS), _ACCOUNT_COLUMNS),
@@ -84,11 +88,12 @@ def open_book(
     *,
     packs_through: int | None = None,
     pack_id: str | None = None,
+    with_grants: bool = False,
 ) -> Iterator[Book]:
     """The book of an account, locked; saved when the block ends well. Raises Refused("not_found").
 
     Free packs that have begun are given first (B17). Of the packs, those are read that can cover an hour marked up
-    to `packs_through`, or the one of an id; none otherwise.
+    to `packs_through`, or the one of an id, or all free ones; none otherwise.
     """
     loaded = _Loaded()
     book = _load(connection, account, calendar, loaded)
@@ -97,6 +102,8 @@ def open_book(
         _read_packs(connection, book, loaded, _usable_packs, {"account": account, "through": packs_through})
     if pack_id is not None:
         _read_packs(connection, book, loaded, _one_pack, {"account": account, "pack": pack_id})
+    if with_grants:
+        _read_packs(connection, book, loaded, _free_packs, {"account": account})
     yield book
     _save(connection, book, loaded, now)
 
@@ -110,7 +117,6 @@ def add_account(connection: Connection, account: Account) -> None:
             "entity": account.entity,
             "currency": account.currency,
             "activated_at": account.activated_at,
-            "has_free_quota": int(account.has_free_quota),
             **rows.account_row(account, acts=0, due_at=account.activated_at),
         },
     )
@@ -224,14 +230,14 @@ def _give_grants(connection: Connection, book: Book, now: int) -> None:
         return
     due = [
         period
-        for period in grant_periods(account.activated_at, book.calendar)[account.grants_given :]
+        for period in grant_periods(account.grants_since, book.calendar)[account.grants_given :]
         if period.from_hour <= hour_of(now)
     ]
     for period in due:
         for meter, units in GRANT_UNITS.items():
             pack = Pack(
                 0,
-                grant_id(meter, period.number),
+                grant_id(meter, period.number, account.grants_series),
                 meter,
                 Source.FREE,
                 units,

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -59,6 +60,9 @@ account = Table(
     _number("grants_given"),
     _number("acts"),
     _number("due_at", optional=True),
+    _number("grants_anchor_at", optional=True),  # of a free quota given anew (B20); else the activation
+    Column("grants_series", Int64, nullable=False, server_default="0"),
+    Column("refund_veto", Int64, nullable=False, server_default="0"),  # B45
     Index("account_due", "due_at"),
     sqlite_strict=True,
 )
@@ -192,6 +196,7 @@ settlement = Table(
     _number("gift_e8"),
     _number("income_e8"),
     _number("cash_e8"),
+    _text("reason", optional=True),  # of an operator's adjustment; it has to have one (C.4)
     Index("settlement_bill", "account", "bill_month"),
     sqlite_strict=True,
 )
@@ -276,7 +281,8 @@ transition = Table(
     sqlite_strict=True,
 )
 
-# Notifications to be sent; never sent inside the transaction that decides on them (C.5).
+# Notifications to be sent; never sent inside the transaction that decides on them (C.5). `sent_at`: when nothing
+# was left to do for one, by the machine's own clock: every channel of its account has it, or gave it up.
 outbox = Table(
     "outbox",
     metadata,
@@ -287,6 +293,20 @@ outbox = Table(
     _text("payload"),
     _number("sent_at", optional=True),
     Index("outbox_account", "account"),
+    Index("outbox_unsent", "id", sqlite_where=text("sent_at IS NULL"), postgresql_where=text("sent_at IS NULL")),
+    sqlite_strict=True,
+)
+
+# One notification over one channel: how often it was tried, and when next. `ended_at` without `error`: delivered.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("notification", Int64, ForeignKey("outbox.id"), primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),
+    _number("attempts"),
+    _number("next_at"),
+    _number("ended_at", optional=True),
+    _text("error", optional=True),
     sqlite_strict=True,
 )
 

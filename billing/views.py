@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, select
 
 from billing import rows, tables
+from billing.book import Settlement
 from billing.calendar import hour_start
 from billing.errors import Refused
 from billing.ledger import read_wallet
@@ -160,22 +161,42 @@ def settlement_documents(connection: Connection, account: str | None, month: str
     if month is not None:
         query = query.where(settlement.bill_month == month)
     return [
-        {
-            "account": row["account"],
-            "hour": hour_text(row["hour"]),
-            "rev": row["rev"],
-            "at": instant_text(row["at"]),
-            "bill_month": row["bill_month"],
-            "corrects_month": row["corrects_month"],
-            "late": bool(row["is_late"]),
-            "amount": format_e8(row["amount_e8"]),
-            "voucher": format_e8(row["voucher_e8"]),
-            "gift": format_e8(row["gift_e8"]),
-            "income": format_e8(row["income_e8"]),
-            "cash": format_e8(row["cash_e8"]),
-        }
+        settlement_document(
+            row["account"],
+            Settlement(
+                row["hour"],
+                row["rev"],
+                row["at"],
+                row["bill_month"],
+                row["corrects_month"],
+                bool(row["is_late"]),
+                row["amount_e8"],
+                rows.payment_from(row),
+                (),
+                row["reason"],
+            ),
+        )
         for row in connection.execute(query).mappings()
     ]
+
+
+def settlement_document(account: str, one: Settlement) -> Document:
+    """`reason` only where an operator adjusted."""
+    return {
+        "account": account,
+        "hour": hour_text(one.hour),
+        "rev": one.rev,
+        "at": instant_text(one.at),
+        "bill_month": one.bill_month,
+        "corrects_month": one.corrects_month,
+        "late": one.is_late,
+        "amount": format_e8(one.amount_e8),
+        "voucher": format_e8(one.payment.voucher_e8),
+        "gift": format_e8(one.payment.gift_e8),
+        "income": format_e8(one.payment.income_e8),
+        "cash": format_e8(one.payment.cash_e8),
+        **({"reason": one.reason} if one.reason else {}),
+    }
 
 
 def _of(connection: Connection, account: str, query: Select[Any]) -> Iterable[RowMapping]:
@@ -191,6 +212,7 @@ def _bill_rows(connection: Connection, account: str, month: str | None) -> Itera
             settlement.bill_month,
             settlement.corrects_month,
             settlement.is_late,
+            settlement.reason,
             tables.pack.c.id.label("pack_id"),
         )
         .join(
@@ -222,4 +244,5 @@ def _line_document(row: RowMapping) -> Document:
         "pack": row["pack_id"],
         "late": bool(row["is_late"]),
         "corrects_month": row["corrects_month"],
+        **({"reason": row["reason"]} if row["reason"] else {}),
     }

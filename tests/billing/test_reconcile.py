@@ -31,7 +31,7 @@ def test_a_sound_store_has_no_findings() -> None:
         ("UPDATE accumulator SET amount_e8 = amount_e8 + 1 WHERE sku = 'egress'", "accumulator a/egress"),
         (
             "INSERT INTO settlement SELECT account, hour, rev + 1, at, bill_month, corrects_month, is_late,"
-            " 7, 0, 0, 0, 7 FROM settlement",
+            " 7, 0, 0, 0, 7, NULL FROM settlement",
             "amount, payment, lines and transfers differ",
         ),
     ],
