@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from billing import orders, store, views
 from billing.accounts import Account, AccountState
@@ -97,14 +98,16 @@ class Desk:
 
         return self._act(account, now, act, "top_up", amounts_e8, idem)
 
-    def give_voucher(self, account: str, id: str, amount_e8: int, expires_at: int, now: float) -> Document:
+    def give_voucher(
+        self, account: str, id: str, amount_e8: int, expires_at: int, now: float, idem: str | None = None
+    ) -> Document:
         def act(connection: Connection, book: Book, at: int) -> Document:
             if store.voucher_exists(connection, account, id):
                 raise Refused("exists", f"there is a voucher {id}")
             orders.give_voucher(book, id, amount_e8, expires_at)
             return {"account": account, "id": id}
 
-        return self._act(account, now, act, "voucher", [id, amount_e8, expires_at], None)
+        return self._act(account, now, act, "voucher", [id, amount_e8, expires_at], idem)
 
     def buy_pack(
         self,
@@ -249,20 +252,33 @@ class Desk:
         """One transaction: the act, then a look at the balance; the stored answer when the key is known."""
         at = int(now)
         asked = [account, arguments]
-        with transaction(self.engine) as connection:
-            if idem is not None:
-                answer: Document | None = stored_answer(connection, idem, operation, asked)
-                if answer is not None:
-                    return answer
-            with store.open_book(
-                connection, account, self.calendar, at, pack_id=pack_id, with_grants=with_grants
-            ) as book:
+
+        def once() -> Document:
+            with (
+                transaction(self.engine) as connection,
+                store.open_book(
+                    connection, account, self.calendar, at, pack_id=pack_id, with_grants=with_grants
+                ) as book,
+            ):
+                # With the account locked: who asks with the same key at the same time waits, and then finds the answer.
+                if idem is not None:
+                    answer: Document | None = stored_answer(connection, idem, operation, asked)
+                    if answer is not None:
+                        return answer
                 book.note_event(at)
                 document = act(connection, book, at)
                 book.examine(at)
-            if idem is not None:
-                store_answer(connection, idem, operation, asked, document, at)
-        return document
+                if idem is not None:
+                    store_answer(connection, idem, operation, asked, document, at)
+                return document
+
+        try:
+            return once()
+        except IntegrityError:
+            if idem is None:
+                raise
+            # Another account took the key meanwhile; now it is there to be seen.
+            return once()
 
     def _owner_of_pack(self, id: str, at: int) -> str:
         with transaction(self.engine) as connection:

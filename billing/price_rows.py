@@ -35,6 +35,9 @@ def enter_prices(connection: Connection, book: PriceBook, now: int) -> None:
 
     Regions that the book no longer has keep their last price: usage that was metered there can be billed.
     """
+    if connection.dialect.name == "postgresql":
+        # Two processes that start on an empty store enter each price once. SQLite has one writer anyway.
+        connection.exec_driver_sql("LOCK TABLE price IN SHARE ROW EXCLUSIVE MODE")
     stored = read_prices(connection)
     for sku, region, tiers in _versions(book):
         latest = stored.latest(sku, region)

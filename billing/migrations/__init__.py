@@ -4,14 +4,19 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 
 from metering.database import transaction
 
+# Of PostgreSQL's advisory locks, which are numbers: any that nobody else uses in the store's database.
+_LOCK = 0x701_1647E
+
 
 def migrate(engine: Engine) -> None:
-    """Bring the store to the newest version, in one transaction."""
+    """Bring the store to the newest version, in one transaction. Two processes at once do it one after the other."""
     with transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         upgrade(connection)
 
 

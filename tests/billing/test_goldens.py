@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import Engine
 
 from billing.scenario import load_scenario
 from billing.simulation import run
@@ -52,10 +53,19 @@ def line_differences(expected: list[Any], actual: list[Any], path: str) -> list[
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_golden(path: Path) -> None:
+    check(path, run(load_scenario(path)))
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_golden_in_a_store_of_each_engine(path: Path, engine: Engine) -> None:
+    check(path, run(load_scenario(path), engine))
+
+
+def check(path: Path, output: dict[str, Any]) -> None:
     expected = yaml.safe_load(path.with_suffix(".expect.yaml").read_text())
     found = [
         line
-        for line in differences(expected, run(load_scenario(path)))
+        for line in differences(expected, output)
         # The guide's example leaves its egress lines to the rounding rule; the total is fixed.
         if not (path.stem.startswith("g1_") and "not expected" in line and "egress_" in line)
     ]

@@ -1,11 +1,9 @@
-"""Settlement in a store: done twice it bills once, cut off anywhere it can be done again (RULES C.5, C.7)."""
+"""Settlement in a store: done twice it bills once, late it bills the rest (RULES C.5); crashes are in test_crash.py."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from billing import tables
 from billing.calendar import hour_of
@@ -15,28 +13,6 @@ from config.money import E8
 from metering.database import transaction
 from metering.tables import dirty
 from tests.billing.world import GIB, World, at
-
-
-class Fuse(Exception):
-    """The machine stops here."""
-
-
-@contextmanager
-def fuse(world: World, statements: int) -> Iterator[None]:
-    """Let so many statements through, then stop at the next."""
-    left = statements
-
-    def burn(*_: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Fuse
-
-    event.listen(world.engine, "before_cursor_execute", burn)
-    try:
-        yield
-    finally:
-        event.remove(world.engine, "before_cursor_execute", burn)
 
 
 def eventful() -> World:
@@ -67,30 +43,6 @@ def test_a_second_settlement_finds_nothing() -> None:
     assert (again.settlements, again.amounts_e8) == (0, {})
     assert content(world) == before
     assert world.billing.reconcile() == []
-
-
-def test_cut_off_at_any_statement_it_ends_the_same() -> None:
-    whole = eventful()
-    whole.settle("2024-02-01 02:00")
-    expected = content(whole)
-    assert expected["state"] == "arrears"
-    statements = 0
-    while True:
-        world = eventful()
-        with fuse(world, statements):
-            try:
-                world.settle("2024-02-01 02:00")
-            except Fuse:
-                pass
-            else:
-                break
-        assert world.billing.reconcile() == [], f"after {statements} statements"
-        world.billing = world.reopened()
-        world.settle("2024-02-01 02:00")
-        assert content(world) == expected, f"after {statements} statements"
-        assert world.billing.reconcile() == []
-        statements += 1
-    assert statements > 20
 
 
 def test_growth_after_settlement_is_a_revision_and_late() -> None:

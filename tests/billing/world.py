@@ -27,6 +27,24 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(f"{text}+08:00").timestamp())
 
 
+def count(
+    engine: Engine,
+    when: str,
+    value: int,
+    meter: str = "calls",
+    instance: str = "s1",
+    writer: str = "w",
+    account: str = "a",
+) -> None:
+    """A writer's absolute value for the hour, and its mark."""
+    hour = hour_of(at(when))
+    row = {"writer": writer, "account": account, "instance": instance, "region": "ap-guangzhou", "service": "x"}
+    with transaction(engine) as connection:
+        statement = insert_or_replace(connection, counter, "value")
+        connection.execute(statement, {**row, "meter": meter, "hour": hour, "value": value})
+        connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": account, "hour": hour})
+
+
 class World:
     """Account `a` with shared instance `s1` in Guangzhou, no free quota unless asked for."""
 
@@ -46,13 +64,7 @@ class World:
         return Billing(self.engine, load_price_book("usd"), load_catalog(), is_migrated=True)
 
     def count(self, when: str, value: int, meter: str = "calls", instance: str = "s1", writer: str = "w") -> None:
-        """A writer's absolute value for the hour, and its mark."""
-        hour = hour_of(at(when))
-        row = {"writer": writer, "account": "a", "instance": instance, "region": "ap-guangzhou", "service": "x"}
-        with transaction(self.engine) as connection:
-            statement = insert_or_replace(connection, counter, "value")
-            connection.execute(statement, {**row, "meter": meter, "hour": hour, "value": value})
-            connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": "a", "hour": hour})
+        count(self.engine, when, value, meter, instance, writer)
 
     def settle(self, when: str) -> SettleReport:
         return self.billing.settle(at(when), lambda hour: True)

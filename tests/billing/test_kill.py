@@ -1,0 +1,156 @@
+"""Processes that really die, and two that settle at once; on both engines (RULES C.5, C.7)."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from billing.service import Billing
+from billing.tables import create_all
+from config.catalog import load_catalog
+from config.money import E8, parse_e8
+from config.prices import load_price_book
+from metering.database import open_engine, transaction
+from tests.billing.settler_process import START, TOP_UP_E8
+from tests.billing.world import at, count
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("TOLLGATE_TEST_KILLS", "8"))  # 500 by hand
+CLIENT = "egress:client:internet:application"
+
+
+def founded(url: str) -> Billing:
+    engine = open_engine(url)
+    with transaction(engine) as connection:
+        create_all(connection)
+    billing = Billing(engine, load_price_book("usd"), load_catalog(), is_migrated=True)
+    billing.open_account("a", START - 86_400)
+    billing.open_shared_instance("a", "s1", "ap-guangzhou", START - 86_400)
+    billing.open_shared_instance("a", "s2", "ap-hongkong", START - 86_400)
+    billing.top_up("a", cash=1000 * E8, now=START - 86_400)
+    billing.settle(START - 3600, lambda hour: True)
+    return billing
+
+
+@contextmanager
+def settler(url: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.billing.settler_process", url],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=30)
+
+
+def test_killed_at_any_instant_every_act_is_done_once_and_every_unit_is_billed_once(url: str) -> None:
+    billing = founded(url)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    with settler(url) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for turn in range(KILLS):
+            process.stdin.write(f"{turn}\n")
+            pid = int(process.stdout.readline())
+            time.sleep(chance.uniform(0.05, 0.5))
+            os.kill(pid, signal.SIGKILL)
+            assert process.stdout.readline() == "gone\n"
+            assert billing.reconcile() == [], f"seed {seed}, turn {turn}"
+    last = START + 28 * 86_400
+    billing.settle(last, lambda hour: True)
+    assert billing.reconcile() == [], f"seed {seed}"
+    again = billing.settle(last, lambda hour: True)
+    assert again.settlements == 0
+    hours = len({one["ref"] for one in billing.orders("a") if one["ref"].startswith("p")})
+    assert hours > 0
+    spent_e8 = sum(
+        parse_e8(one[part], signed=True) for one in billing.orders("a") for part in ("cash", "income", "gift")
+    ) + sum(parse_e8(one["cash"], signed=True) for one in billing.settlements("a"))
+    [(_, _, total_e8)] = billing.balances()
+    # Each hour's top-up came in once, however often its process died: the balance has no other explanation.
+    top_ups = (total_e8 + spent_e8 - 1000 * E8) / TOP_UP_E8
+    assert top_ups in (hours, hours + 1), f"seed {seed}"
+    billing.engine.dispose()
+
+
+def test_two_settlers_and_a_writer_at_once_bill_everything_once(url: str) -> None:
+    billing = founded(url)
+    stop = threading.Event()
+    grown: dict[int, int] = {}
+
+    def write() -> None:
+        engine = open_engine(url)
+        for turn in range(1, 61):
+            hour = turn % 6
+            grown[hour] = grown.get(hour, 0) + turn
+            count(engine, f"2024-02-01 0{hour}:30", grown[hour], "calls", "s1")
+            count(engine, f"2024-02-01 0{hour}:30", grown[hour] * 1000, CLIENT, "s2")
+        engine.dispose()
+        stop.set()
+
+    def settle() -> int:
+        engine = open_engine(url)
+        own = Billing(engine, load_price_book("usd"), load_catalog(), is_migrated=True)
+        settled = 0
+        while not stop.is_set():
+            settled += own.settle(at("2024-02-01 08:00"), lambda hour: True).settlements
+        engine.dispose()
+        return settled
+
+    with ThreadPoolExecutor(3) as threads:
+        jobs = [threads.submit(write), threads.submit(settle), threads.submit(settle)]
+        for job in jobs:
+            job.result(60)
+    billing.settle(at("2024-02-01 08:00"), lambda hour: True)
+    assert billing.reconcile() == []
+    lines = billing.bill("a")["bills"]["2024-02"]["lines"]
+    billed = {
+        meter: sum(line["quantity"] for line in lines if line["meter"] == meter) for meter in ("calls", "egress_client")
+    }
+    assert billed == {"calls": sum(range(1, 61)), "egress_client": 1000 * sum(range(1, 61))}
+    billing.engine.dispose()
+
+
+def test_two_processes_that_open_an_empty_store_at_once_enter_each_price_once(url: str) -> None:
+    def opened() -> int:
+        engine = open_engine(url)
+        own = Billing(engine, load_price_book("usd"), load_catalog())
+        own.settle(START, lambda hour: True)
+        with transaction(engine) as connection:
+            number = connection.exec_driver_sql("SELECT count(*) FROM price").scalar()
+        engine.dispose()
+        return int(number or 0)
+
+    with ThreadPoolExecutor(2) as threads:
+        numbers = [job.result(60) for job in [threads.submit(opened), threads.submit(opened)]]
+    assert max(numbers) == 1 + len(load_price_book("usd").egress)
+
+
+def test_a_lost_race_for_a_key_is_answered_like_the_first(url: str) -> None:
+    """Two requests with one Idempotency-Key at the same instant: money moves once, both get the answer."""
+    billing = founded(url)
+    before = billing.balances()[0][2]
+
+    def pay(_: int) -> object:
+        engine = open_engine(url)
+        own = Billing(engine, load_price_book("usd"), load_catalog(), is_migrated=True)
+        try:
+            return own.top_up("a", cash=5, now=START, idem="same")
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(pay, range(4)))
+    assert billing.balances()[0][2] == before + 5
+    assert all(answer == answers[0] for answer in answers)
+    billing.engine.dispose()
