@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Engine, select
 
-from billing import ledger, reconcile, store, tables, views
+from billing import ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.calendar import LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
@@ -207,6 +207,17 @@ class Billing(OperatorDesk):
         """What in the store contradicts itself (C.7); nothing, as it should be."""
         with transaction(self.engine) as connection:
             return list(reconcile.findings(connection))
+
+    # Notifications
+
+    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
+        """To be sent now (outbox.py); `now` is the machine's own time, not the node's clock."""
+        with transaction(self.engine) as connection:
+            return outbox.due(connection, channels, now, most)
+
+    def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
+        with transaction(self.engine) as connection:
+            return outbox.note(connection, notification, channel, now, error)
 
     def _note(self, now: float) -> int:
         self._last_now = int(now)

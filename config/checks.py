@@ -51,6 +51,8 @@ def check(scope: Scope) -> list[Fault]:
                     f"the price book is in {scope.book.currency}; nothing is converted (B26)",
                 )
             )
+        if account.notify is not None and account.notify.email and scope.settings.smtp is None:
+            faults.append(Fault(f"{scope.place(account)}.notify.email", "needs `smtp`, the server that takes mail"))
     for instance in scope.settings.instances:
         faults += _instance(scope, instance)
     for service in scope.settings.services:

@@ -209,6 +209,41 @@ class Opening(Strict):
     income: Money = 0
 
 
+def _mail_address(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>,;:]{1,64}@[A-Za-z0-9.-]{1,255}", value):
+        raise ValueError(f"{value!r} is no mail address")
+    return value
+
+
+def _hook(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError(f"{value!r} is no http or https address")
+    _ = parts.port  # Raises ValueError when it is none.
+    return value
+
+
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+
+
+class Notify(Strict):
+    """Where an account's notifications go (B49, B53). Webhooks are signed (gateway/notify)."""
+
+    email: MailAddress | None = None
+    webhook: Annotated[str, AfterValidator(_hook)] | None = None
+
+
+class Smtp(Strict):
+    """The server that takes the node's mail. The password: $TOLLGATE_SMTP_PASSWORD, else ``password_file``."""
+
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,255}$")
+    port: int = Field(default=587, ge=1, le=65_535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: MailAddress
+    user: str | None = None
+    password_file: FilePath | None = None
+
+
 class Account(Strict):
     id: Id
     entity: str | None = None
@@ -217,6 +252,7 @@ class Account(Strict):
     opening: Opening = Opening()
     alert_below: Money | None = None
     free_quota: bool = True
+    notify: Notify | None = None
 
 
 class Prepaid(Strict):
@@ -355,6 +391,7 @@ class Settings(Strict):
     access_log: AccessLogSettings | None = None
     drain: Duration = 30.0
     client: Client = Client()
+    smtp: Smtp | None = None
     accounts: tuple[Account, ...] = ()
     instances: tuple[InstanceSettings, ...] = ()
     services: tuple[ServiceSettings, ...] = ()

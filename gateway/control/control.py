@@ -39,6 +39,7 @@ from gateway.control.run_files import RunFiles
 from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
+from gateway.notify.notifier import Notifier
 from metering.exposition import MetricsCollector
 
 _log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class Control:
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)
         predecessors = Predecessors(self._run_files, self._gone_writers.append)
+        notifier = Notifier(self._books.store.biller, lambda: self._settings, self._data_dir, self._thread.run)
         try:
             async with asyncio.TaskGroup() as tasks:
                 jobs = [
@@ -152,6 +154,7 @@ class Control:
                     tasks.create_task(self._collect_on(), name="collect"),
                     tasks.create_task(self._settle_on(), name="settle"),
                     tasks.create_task(self._restart_on(), name="restart"),
+                    tasks.create_task(notifier.run(), name="notify"),
                 ]
                 await self._stop.wait()
                 _log.info("draining, for %g s at most", self._settings.drain)

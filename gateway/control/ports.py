@@ -72,6 +72,16 @@ class Biller(Protocol):
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document: ...
 
+    # Notifications (`now` is the machine's own time)
+
+    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
+        """What is to be tried over which channel; ``channels`` are those of each account."""
+        ...
+
+    def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
+        """What a try came to; returns whether there will be another."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:

@@ -1,0 +1,81 @@
+"""Notifications that wait to be sent, and what became of each (RULES C.5). Written by the transaction that decides on
+them; sent later, by whoever asks for them here, as often as it takes. Times are the machine's own, epoch seconds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, select, update
+
+from billing import tables
+from billing.upsert import insert_or_ignore
+from billing.views import Document, instant_text
+
+# One try more doubles the wait, up to an hour: the last is about ten hours after the first.
+ATTEMPTS_MAX: Final = 18
+FIRST_WAIT_S: Final = 5
+WAIT_S_MAX: Final = 3600
+# What a look takes up at most; the rest waits for the next.
+OPENED_MAX: Final = 500
+
+_outbox, _delivery = tables.outbox.c, tables.delivery.c
+_unopened = (
+    select(_outbox.id, _outbox.account)
+    .outerjoin(tables.delivery, _delivery.notification == _outbox.id)
+    .where(_outbox.sent_at.is_(None), _delivery.notification.is_(None))
+    .order_by(_outbox.id)
+    .limit(OPENED_MAX)
+)
+_close = update(tables.outbox).where(_outbox.id == bindparam("which")).values(sent_at=bindparam("now"))
+_due = (
+    select(tables.outbox, _delivery.channel, _delivery.attempts, tables.account.c.state)
+    .join(tables.delivery, _delivery.notification == _outbox.id)
+    .join(tables.account, tables.account.c.id == _outbox.account)
+    .where(_outbox.sent_at.is_(None), _delivery.ended_at.is_(None), _delivery.next_at <= bindparam("now"))
+    .order_by(_outbox.id, _delivery.channel)
+)
+
+
+def due(connection: Connection, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
+    """What is to be tried now, at most so many: `{"key", "notification", "channel", "account", "kind", "at"}`.
+
+    `channels` names those of each account; what an account without any was told stays in the store alone. The key is
+    the same at every try: whoever receives one twice can tell.
+    """
+    opened: list[dict[str, Any]] = []
+    closed: list[dict[str, Any]] = []
+    for id, account in connection.execute(_unopened).all():
+        named = channels.get(account, ())
+        opened += [{"notification": id, "channel": one, "attempts": 0, "next_at": now} for one in named]
+        if not named:
+            closed.append({"which": id, "now": now})
+    if opened:
+        connection.execute(insert_or_ignore(connection, tables.delivery), opened)
+    if closed:
+        connection.execute(_close, closed)
+    found = connection.execute(_due.limit(most), {"now": now}).mappings()
+    return [
+        {
+            "key": f"{row['account']}-{row['id']}",
+            "notification": row["id"],
+            "channel": row["channel"],
+            "account": row["account"],
+            "kind": row["kind"],
+            "at": instant_text(row["at"]),
+            "state": row["state"],
+        }
+        for row in found
+    ]
+
+
+def note(connection: Connection, notification: int, channel: str, now: int, error: str | None) -> bool:
+    """What a try came to; `error` None: delivered. Returns whether the channel will be tried again."""
+    which = and_(_delivery.notification == notification, _delivery.channel == channel)
+    attempts = connection.execute(select(_delivery.attempts).where(which)).scalar_one() + 1
+    is_over = error is None or attempts >= ATTEMPTS_MAX
+    wait_s = min(WAIT_S_MAX, FIRST_WAIT_S * 2 ** (attempts - 1))
+    values = {"attempts": attempts, "next_at": now + wait_s, "ended_at": now if is_over else None, "error": error}
+    connection.execute(update(tables.delivery).where(which).values(**values))
+    waits = select(_delivery.channel).where(_delivery.notification == notification, _delivery.ended_at.is_(None))
+    if connection.execute(waits).first() is None:
+        connection.execute(_close, {"which": notification, "now": now})
+    return not is_over

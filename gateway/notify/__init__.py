@@ -1,0 +1,1 @@
+"""Notifications on their way out: e-mail and webhooks, from the outbox that billing fills."""
