@@ -68,6 +68,11 @@ class LocalCalendar:
         """The first local midnight after the instant."""
         return self.midnight(self.day_of(instant) + timedelta(days=1))
 
+    def month_bounds(self, month: str) -> tuple[int, int]:
+        """The first instants of `YYYY-MM` and of the month after it. Raises ValueError."""
+        first = date.fromisoformat(f"{month}-01")
+        return self.midnight(first), self.midnight(months_after(first, 1))
+
     def month_closes_at(self, month: str) -> int:
         """When the bill of `YYYY-MM` becomes final (P11)."""
         following = months_after(date.fromisoformat(f"{month}-01"), 1)

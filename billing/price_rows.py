@@ -45,6 +45,12 @@ def enter_prices(connection: Connection, book: PriceBook, now: int) -> None:
             add_price(connection, sku, region, tiers, ALWAYS if latest is None else next_full_hour(now))
 
 
+def price_versions(book: PriceBook) -> Iterator[Price]:
+    """A book's prices as if they had always held; ids are theirs alone."""
+    for number, (sku, region, tiers) in enumerate(_versions(book), start=1):
+        yield Price(number, sku, region, PER[sku], tiers, ALWAYS)
+
+
 def _versions(book: PriceBook) -> Iterator[tuple[str, str | None, tuple[Tier, ...]]]:
     yield CALLS, None, tuple(Tier(up_to, price_e8) for up_to, price_e8 in book.call_tiers)
     for region, price_e8 in book.egress.items():

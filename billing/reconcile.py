@@ -12,6 +12,7 @@ from billing.charging import skus_by_type
 from billing.price_rows import read_basis, read_prices
 from billing.rating import Price
 from billing.rounding import R
+from billing.upsert import insert_or_replace
 from billing.wallet import REVENUE
 from metering.tables import counter, dirty
 
@@ -45,6 +46,20 @@ def _wallets(connection: Connection) -> Iterator[str]:
 
 def _quantities(connection: Connection) -> Iterator[str]:
     """What was counted was billed, once; hours that are marked are still to be settled."""
+    for which, counted, billed in _differences(connection):
+        yield f"{which}: counted {counted}, billed {billed}"
+
+
+def mark_unbilled(connection: Connection) -> None:
+    """Mark the hours of which something is not billed (C.5: any missed mark, whatever the cause)."""
+    hours = {(which[0], which[1]) for which, counted, billed in _differences(connection) if counted > billed}
+    if hours:
+        marks = [{"account": account, "hour": hour} for account, hour in sorted(hours)]
+        connection.execute(insert_or_replace(connection, dirty, "hour"), marks)
+
+
+def _differences(connection: Connection) -> Iterator[tuple[Any, int, int]]:
+    """((account, hour, instance, meter), counted, billed) where the two differ."""
     line, count = tables.line.c, counter.c
     key = (line.account, line.hour, line.instance, line.meter)
     billed = {
@@ -62,7 +77,7 @@ def _quantities(connection: Connection) -> Iterator[str]:
             counted[account, hour, instance, meter] = int(units)
     for which in sorted(billed.keys() | counted.keys()):
         if (which[0], which[1]) not in marked and billed.get(which, 0) != counted.get(which, 0):
-            yield f"{which}: counted {counted.get(which, 0)}, billed {billed.get(which, 0)}"
+            yield which, counted.get(which, 0), billed.get(which, 0)
 
 
 def _settlements(connection: Connection) -> Iterator[str]:

@@ -14,6 +14,8 @@ from billing.accounts import SERVED
 from billing.calendar import LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.enrolment import Enrolment
+from billing.explain import explanation
+from billing.focus import focus_rows
 from billing.instances import InstanceState
 from billing.operator import OperatorDesk
 from billing.price_rows import add_price, enter_basis, enter_prices, read_basis, read_prices
@@ -28,8 +30,10 @@ from billing.settlement import (
     settle_account,
     write_settled_hour,
 )
+from billing.statement import statement
 from billing.terms import Terms
 from billing.views import Document
+from billing.whatif import Wish, what_if
 from config.catalog import Catalog
 from config.prices import PriceBook
 from config.schema import Settings
@@ -192,6 +196,40 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             return views.instance_documents(connection, account)
 
+    def focus(self, account: str, month: str) -> list[Document]:
+        """The rows of the FOCUS export of one invoice. Raises Refused("not_found")."""
+        with transaction(self.engine) as connection:
+            store.require_account(connection, account)
+            return list(focus_rows(connection, account, month, self.calendar))
+
+    def explain(self, line: int, now: float | None = None) -> Document:
+        """What stands behind a bill line. Raises Refused("not_found")."""
+        with transaction(self.engine) as connection:
+            return explanation(connection, line, self.calendar, self._shown_at(now))
+
+    def statement(self, account: str, month: str, now: float | None = None) -> Document:
+        at = self._shown_at(now)
+        terms = self._current_terms(at)
+        with transaction(self.engine) as connection:
+            return statement(connection, account, month, terms, self.calendar, at)
+
+    def what_if(
+        self,
+        account: str,
+        month: str,
+        *,
+        book: PriceBook | None = None,
+        pack: tuple[str, int, int, int] | None = None,
+        spec: str | None = None,
+        now: float | None = None,
+    ) -> Document:
+        """The month's usage under other terms (whatif.py). `pack`: meter, quantity, months, price e8."""
+        at = self._shown_at(now)
+        terms = self._current_terms(at)
+        with transaction(self.engine) as connection:
+            wish = Wish(book, pack, spec)
+            return what_if(connection, account, month, wish, terms, self.price_book, self.calendar, at)
+
     def balances(self) -> list[tuple[str, str, int]]:
         """(account, currency, total e8) of every account; the total includes what is held (B47)."""
         with transaction(self.engine) as connection:
@@ -203,10 +241,14 @@ class Billing(OperatorDesk):
             hour = oldest_unsettled_hour(connection, int(now))
         return 0.0 if hour is None else max(0.0, now - hour_start(hour + 1))
 
-    def reconcile(self) -> list[str]:
-        """What in the store contradicts itself (C.7); nothing, as it should be."""
+    def reconcile(self, *, repair: bool = False) -> list[str]:
+        """What in the store contradicts itself (C.7); nothing, as it should be. With `repair`, hours of which less was
+        billed than counted are marked again: the next settlement bills the rest."""
         with transaction(self.engine) as connection:
-            return list(reconcile.findings(connection))
+            found = list(reconcile.findings(connection))
+            if repair:
+                reconcile.mark_unbilled(connection)
+            return found
 
     # Notifications
 

@@ -127,6 +127,12 @@ def account_exists(connection: Connection, id: str) -> bool:
     return connection.execute(select(tables.account.c.id).where(tables.account.c.id == id)).first() is not None
 
 
+def require_account(connection: Connection, id: str) -> None:
+    """Raises Refused("not_found")."""
+    if not account_exists(connection, id):
+        raise Refused("not_found", f"no account {id}")
+
+
 def add_instance(connection: Connection, instance: Instance) -> None:
     connection.execute(insert(tables.instance), {"account": instance.account, **rows.instance_row(instance)})
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, select
 
 from billing import rows, tables
-from billing.book import Settlement
+from billing.book import Order, Settlement
 from billing.calendar import hour_start
 from billing.errors import Refused
 from billing.ledger import read_wallet
@@ -104,19 +104,21 @@ def pack_document(pack: Pack, now: int) -> Document:
 
 
 def order_documents(connection: Connection, account: str) -> list[Document]:
-    return [
-        {
-            "at": instant_text(order.at),
-            "kind": order.kind,
-            "ref": order.ref,
-            "list": format_e8(order.list_e8),
-            "voucher": format_e8(order.payment.voucher_e8),
-            "gift": format_e8(order.payment.gift_e8),
-            "income": format_e8(order.payment.income_e8),
-            "cash": format_e8(order.payment.cash_e8),
-        }
-        for order in map(rows.order_from, _of(connection, account, select(tables.orders).order_by(tables.orders.c.id)))
-    ]
+    found = _of(connection, account, select(tables.orders).order_by(tables.orders.c.id))
+    return [order_document(order) for order in map(rows.order_from, found)]
+
+
+def order_document(order: Order) -> Document:
+    return {
+        "at": instant_text(order.at),
+        "kind": order.kind,
+        "ref": order.ref,
+        "list": format_e8(order.list_e8),
+        "voucher": format_e8(order.payment.voucher_e8),
+        "gift": format_e8(order.payment.gift_e8),
+        "income": format_e8(order.payment.income_e8),
+        "cash": format_e8(order.payment.cash_e8),
+    }
 
 
 def instance_documents(connection: Connection, account: str) -> list[Document]:
@@ -141,16 +143,16 @@ def bill_documents(connection: Connection, account: str, month: str | None = Non
     """By the month of usage (X27): `{month: {"total", "lines"}}`."""
     totals_e8: dict[str, int] = {}
     lines: dict[str, list[Document]] = {}
-    for row in _bill_rows(connection, account, month):
+    for row in bill_rows(connection, account, month):
         of_month = row["bill_month"]
         totals_e8[of_month] = totals_e8.get(of_month, 0) + row["amount_e8"]
-        lines.setdefault(of_month, []).append(_line_document(row))
+        lines.setdefault(of_month, []).append(line_document(row))
     return {of_month: {"total": format_e8(totals_e8[of_month]), "lines": lines[of_month]} for of_month in sorted(lines)}
 
 
 def line_documents(connection: Connection, account: str, month: str) -> list[Document]:
     """The lines of one bill, each with the id by which it can be explained."""
-    return [{"id": row["id"], **_line_document(row)} for row in _bill_rows(connection, account, month)]
+    return [{"id": row["id"], **line_document(row)} for row in bill_rows(connection, account, month)]
 
 
 def settlement_documents(connection: Connection, account: str | None, month: str | None) -> list[Document]:
@@ -204,7 +206,10 @@ def _of(connection: Connection, account: str, query: Select[Any]) -> Iterable[Ro
     return connection.execute(query.where(table.c.account == account)).mappings()
 
 
-def _bill_rows(connection: Connection, account: str, month: str | None) -> Iterable[RowMapping]:
+def bill_rows(
+    connection: Connection, account: str, month: str | None, *, line_id: int | None = None
+) -> Iterable[RowMapping]:
+    """Lines with what their settlement and pack say, in the order of usage."""
     line, settlement = tables.line.c, tables.settlement.c
     query = (
         select(
@@ -225,10 +230,12 @@ def _bill_rows(connection: Connection, account: str, month: str | None) -> Itera
     )
     if month is not None:
         query = query.where(settlement.bill_month == month)
+    if line_id is not None:
+        query = query.where(line.id == line_id)
     return connection.execute(query).mappings()
 
 
-def _line_document(row: RowMapping) -> Document:
+def line_document(row: RowMapping) -> Document:
     return {
         "hour": hour_text(row["hour"]),
         "instance": row["instance"],
