@@ -40,7 +40,7 @@ class Enrolment:
         """Buy what is declared, does not run, and can be paid by now. Returns the refusals."""
         if not self._waiting:
             return []
-        active = self._declared(active=True)
+        active = self._active()
         refused, waiting = [], []
         for instance in self._waiting:
             if instance.id in active:
@@ -85,7 +85,7 @@ class Enrolment:
     def _release_absent(self, now: int) -> None:
         """What left the file is released; prepaid ones run on until they expire (P8)."""
         wanted = {instance.id for instance in self._settings.instances}
-        for id in sorted(self._declared(active=True) - wanted):
+        for id in sorted(self._active(declared_only=True) - wanted):
             try:
                 self._desk.release_instance(id, now=now)
             except Refused as refusal:
@@ -112,10 +112,11 @@ class Enrolment:
         with transaction(self._desk.engine) as connection:
             return set(connection.execute(select(tables.account.c.id)).scalars())
 
-    def _declared(self, *, active: bool) -> set[str]:
+    def _active(self, *, declared_only: bool = False) -> set[str]:
+        """What runs: declared, or bought by an order, which the file then makes serve."""
         columns = tables.instance.c
-        query = select(columns.id).where(columns.is_declared == 1)
-        if active:
-            query = query.where(columns.state == "active")
+        query = select(columns.id).where(columns.state == "active")
+        if declared_only:
+            query = query.where(columns.is_declared == 1)
         with transaction(self._desk.engine) as connection:
             return set(connection.execute(query).scalars())

@@ -5,13 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin.access import access
+from gateway.admin.answer import NODE
 from gateway.admin.body import BODY_BYTES_MAX
 from gateway.admin.console_page import add_console
 from gateway.admin.health import add_health
 from gateway.admin.node import Node
 from gateway.admin.openapi import add_openapi
 from gateway.admin.problem import problems
-from gateway.admin.resources import NODE, add_resources
+from gateway.admin.resources import add_resources
 from gateway.admin.session import Sessions
 from gateway.admin.token import Token
 from gateway.control.errors import StartError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.admin.answer import NODE, answer
 from gateway.admin.problem import problem
-from gateway.admin.resources import NODE, answer
 
 
 async def healthz(request: web.Request) -> web.Response:

@@ -30,6 +30,8 @@ class NodeState(Protocol):
     def store_failures(self) -> int: ...
     @property
     def was_reload_good(self) -> bool: ...
+    @property
+    def reconcile_findings(self) -> int: ...
 
 
 class NodeMetrics(Collector):
@@ -70,4 +72,8 @@ class NodeMetrics(Collector):
         )
         for service, target, is_up in state.targets_up:
             target_up.add_metric([service, target], int(is_up))
-        yield from (restarts, serving, balance, lag, rate, failures, reload, target_up)
+        findings = GaugeMetricFamily(
+            "tollgate_reconcile_findings", "Contradictions in the store at the last reconciliation; 0 as it should be."
+        )
+        findings.add_metric([], state.reconcile_findings)
+        yield from (restarts, serving, balance, lag, rate, failures, reload, target_up, findings)

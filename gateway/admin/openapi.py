@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from gateway.admin import schemas
-from gateway.admin.resources import answer
+from gateway.admin.answer import answer
+from gateway.admin.billing_schemas import SCHEMAS as BILLING_SCHEMAS
 
 _FILTERS: Final = {
     "account": "items of this account",
@@ -98,6 +99,62 @@ OPERATIONS: Final = (
         is_list=True,
         filters=("account", "month", "from", "to"),
     ),
+    *(
+        Operation("post", path, summary, 201, answered, False, (), content, True, refusals)
+        for path, summary, answered, content, refusals in (
+            ("/v1/accounts/{id}/vouchers", "Give a voucher", "Done", "VoucherGrant", (404, 409, 422)),
+            ("/v1/accounts/{id}/adjustments", "Give money back for an hour", "Settlement", "Adjustment", (404, 422)),
+            ("/v1/accounts/{id}/free-quota", "Give the free quota anew", "Done", None, (404,)),
+            ("/v1/instances", "Buy a dedicated instance", "Done", "InstancePurchase", (402, 404, 409, 422)),
+            ("/v1/instances/{id}/release", "Release an instance paid by the second", "Done", None, (404, 409)),
+            ("/v1/instances/{id}/refund", "Give a prepaid instance back", "Done", None, (403, 404, 409)),
+            ("/v1/instances/{id}/renew", "Prolong a prepaid instance", "Done", "Renewal", (402, 404, 409, 422)),
+        )
+    ),
+    Operation(
+        "put",
+        "/v1/accounts/{id}/refund-veto",
+        "Stop refunds of an account's instances, or allow them",
+        answer="Veto",
+        content="VetoWish",
+        refusals=(404, 422),
+    ),
+    Operation(
+        "post",
+        "/v1/accounts/{id}/what-if",
+        "A month's usage under other terms; nothing changes",
+        answer="WhatIf",
+        content="WhatIfWish",
+        refusals=(404, 422),
+    ),
+    Operation(
+        "get", "/v1/bill-lines/{id}/explanation", "What is behind a bill line", answer="Explanation", refusals=(404,)
+    ),
+    Operation(
+        "get",
+        "/v1/bills/{month}/focus",
+        "FOCUS 1.4 rows",
+        answer="FocusRow",
+        is_list=True,
+        filters=("account",),
+        refusals=(404,),
+    ),
+    Operation(
+        "get",
+        "/v1/bills/{month}/statement",
+        "A month on a page; JSON where `Accept` asks for it",
+        answer="Statement",
+        filters=("account",),
+        refusals=(404, 422),
+    ),
+    Operation("get", "/v1/reconciliation", "What in the store contradicts itself", answer="Finding", is_list=True),
+    Operation(
+        "post",
+        "/v1/reconciliation",
+        "The same; hours that are not billed are marked again",
+        answer="Finding",
+        is_list=True,
+    ),
 )
 
 
@@ -119,7 +176,7 @@ def document() -> dict[str, Any]:
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "tollgate_session"},
             },
-            "schemas": schemas.SCHEMAS,
+            "schemas": {**schemas.SCHEMAS, **BILLING_SCHEMAS},
         },
     }
 
@@ -185,6 +242,8 @@ def _response(operation: Operation) -> dict[str, Any]:
         )
     elif operation.answer is not None:
         response["content"] = _json(_reference(operation.answer))
+        if operation.answer == "Statement":
+            response["content"]["text/html"] = {"schema": {"type": "string"}}
     elif operation.status == 200:
         response["content"] = _json({"type": "object"})
     return response

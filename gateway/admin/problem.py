@@ -27,6 +27,7 @@ _STATUS: Final = {
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_restarted": HTTPStatus.SERVICE_UNAVAILABLE,
+    "refund_vetoed": HTTPStatus.FORBIDDEN,
 }
 _CODES: Final = {
     400: "bad_request",

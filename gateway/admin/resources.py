@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-import orjson
 from aiohttp import web
 
+from gateway.admin.answer import NODE, answer
+from gateway.admin.billing_resources import add_billing_resources
 from gateway.admin.body import idempotency_key, json_object
-from gateway.admin.node import Node
 from gateway.control.errors import Refusal, StartError
 from gateway.control.filter import Filter, parse_month
 from gateway.control.office import Office
 
-NODE: Final = web.AppKey("node", Node)
-
 Items = list[dict[str, Any]]
-
-
-def answer(document: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
 
 
 def _listing(question: Callable[[Office, Filter], Items]) -> Callable[[web.Request], Any]:
@@ -108,6 +102,7 @@ async def get_node(request: web.Request) -> web.Response:
 
 
 def add_resources(app: web.Application) -> None:
+    add_billing_resources(app)
     app.add_routes(
         [
             web.get("/v1/node", get_node),

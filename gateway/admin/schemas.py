@@ -6,19 +6,21 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 
-_TEXT: Schema = {"type": "string"}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-_NUMBER: Schema = {"type": "integer"}
-_MAYBE_NUMBER: Schema = {"type": ["integer", "null"]}
-_FLAG: Schema = {"type": "boolean"}
-_MONEY: Schema = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{8}$"}
-_MONEY_IN: Schema = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$"}
-_TIME: Schema = {"type": "string", "format": "date-time"}
-_MAYBE_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+TEXT: Schema = {"type": "string"}
+MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+NUMBER: Schema = {"type": "integer"}
+MAYBE_NUMBER: Schema = {"type": ["integer", "null"]}
+FLAG: Schema = {"type": "boolean"}
+MONEY: Schema = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{8}$"}
+MONEY_IN: Schema = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+MAYBE_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 _COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None, *, is_open: bool = True) -> Schema:
+def object_of(
+    required: dict[str, Schema], optional: dict[str, Schema] | None = None, *, is_open: bool = True
+) -> Schema:
     schema: Schema = {
         "type": "object",
         "required": list(required),
@@ -29,47 +31,47 @@ def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = No
     return schema
 
 
-def _list(item: Schema) -> Schema:
+def list_of(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
-def _reference(name: str) -> Schema:
+def reference_to(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_WALLET = _object({"cash": _MONEY, "gift": _MONEY, "income": _MONEY, "held": _MONEY})
-_PACK = {
-    "id": _TEXT,
+_WALLET = object_of({"cash": MONEY, "gift": MONEY, "income": MONEY, "held": MONEY})
+PACK = {
+    "id": TEXT,
     "meter": {"enum": ["calls", "egress"]},
     "source": {"enum": ["free", "campaign", "purchase"]},
-    "total": _NUMBER,
-    "used": _NUMBER,
-    "valid_from": _TIME,
-    "valid_to": _TIME,
+    "total": NUMBER,
+    "used": NUMBER,
+    "valid_from": TIME,
+    "valid_to": TIME,
     "state": {"enum": ["active", "used_up", "expired", "refunded"]},
 }
-_LINE = {
-    "hour": _TIME,
-    "instance": _TEXT,
-    "region": _TEXT,
+LINE = {
+    "hour": TIME,
+    "instance": TEXT,
+    "region": TEXT,
     "meter": {"enum": ["calls", "egress_client", "egress_backend", "instance_seconds"]},
-    "cover": {"enum": ["free", "pack", "payg", "instance"]},
-    "tier": _MAYBE_NUMBER,
-    "quantity": _NUMBER,
-    "unit_price": _TEXT,
-    "per": _NUMBER,
-    "list": _MONEY,
-    "amount": _MONEY,
-    "pack": _MAYBE_TEXT,
-    "late": _FLAG,
-    "corrects_month": _MAYBE_TEXT,
+    "cover": {"enum": ["free", "pack", "payg", "instance", "adjust"]},
+    "tier": MAYBE_NUMBER,
+    "quantity": NUMBER,
+    "unit_price": TEXT,
+    "per": NUMBER,
+    "list": MONEY,
+    "amount": MONEY,
+    "pack": MAYBE_TEXT,
+    "late": FLAG,
+    "corrects_month": MAYBE_TEXT,
 }
-_EGRESS = _object(
+_EGRESS = object_of(
     {
         "side": {"enum": ["client", "backend"]},
         "network": {"enum": ["internet", "vpc"]},
         "basis": {"enum": ["application", "wire"]},
-        "bytes": _NUMBER,
+        "bytes": NUMBER,
     }
 )
 _BILLS = {
@@ -78,157 +80,158 @@ _BILLS = {
     "bills": {
         "type": "object",
         "description": "By local month",
-        "additionalProperties": _object({"total": _MONEY, "lines": _list(_object(_LINE))}),
+        "additionalProperties": object_of({"total": MONEY, "lines": list_of(object_of(LINE))}),
     },
 }
-_FAULT = _object({"path": _TEXT, "message": _TEXT})
+_FAULT = object_of({"path": TEXT, "message": TEXT})
 
 SCHEMAS: Final[dict[str, Schema]] = {
-    "Problem": _object(
-        {"type": _TEXT, "title": _TEXT, "status": _NUMBER, "code": _TEXT, "detail": _TEXT, "request_id": _TEXT},
-        {"errors": _list(_FAULT)},
+    "Problem": object_of(
+        {"type": TEXT, "title": TEXT, "status": NUMBER, "code": TEXT, "detail": TEXT, "request_id": TEXT},
+        {"errors": list_of(_FAULT)},
     ),
-    "Status": _object({"status": _TEXT}),
-    "Node": _object(
+    "Status": object_of({"status": TEXT}),
+    "Node": object_of(
         {
-            "node": _TEXT,
-            "version": _TEXT,
-            "is_compiled": _FLAG,
-            "is_ready": _FLAG,
-            "clock": _object({"rate": {"type": "number"}, "now": _TIME}),
+            "node": TEXT,
+            "version": TEXT,
+            "is_compiled": FLAG,
+            "is_ready": FLAG,
+            "clock": object_of({"rate": {"type": "number"}, "now": TIME}),
             "pools": {
                 "type": "object",
-                "additionalProperties": _list(
-                    _object({"slot": _NUMBER, "pid": _MAYBE_NUMBER, "is_serving": _FLAG, "snapshot": _NUMBER})
+                "additionalProperties": list_of(
+                    object_of({"slot": NUMBER, "pid": MAYBE_NUMBER, "is_serving": FLAG, "snapshot": NUMBER})
                 ),
             },
         }
     ),
-    "Account": _object(
+    "Account": object_of(
         {
-            "id": _TEXT,
+            "id": TEXT,
             "state": {"enum": ["active", "arrears", "suspended", "destroyed"]},
-            "currency": _TEXT,
-            "balance": {**_MONEY, "description": "The total, what is held included"},
+            "currency": TEXT,
+            "balance": {**MONEY, "description": "The total, what is held included"},
             "wallet": _WALLET,
         },
         {
-            "transitions": _list(_object({"at": _TIME, "from": _TEXT, "to": _TEXT})),
-            "notifications": _list(_object({"at": _TIME, "kind": _TEXT})),
+            "transitions": list_of(object_of({"at": TIME, "from": TEXT, "to": TEXT})),
+            "notifications": list_of(object_of({"at": TIME, "kind": TEXT})),
         },
     ),
-    "TopUp": _object({}, {"cash": _MONEY_IN, "gift": _MONEY_IN, "income": _MONEY_IN}, is_open=False),
-    "TopUpDone": _object({"account": _TEXT, "at": _TIME}),
-    "Instance": _object(
+    "TopUp": object_of({}, {"cash": MONEY_IN, "gift": MONEY_IN, "income": MONEY_IN}, is_open=False),
+    "TopUpDone": object_of({"account": TEXT, "at": TIME}),
+    "Instance": object_of(
         {
-            "id": _TEXT,
-            "account": _TEXT,
+            "id": TEXT,
+            "account": TEXT,
             "type": {"enum": ["shared", "dedicated"]},
-            "spec": _MAYBE_TEXT,
-            "region": _TEXT,
-            "state": _MAYBE_TEXT,
-            "serving": _FLAG,
-            "limits": _object({"instance": _MAYBE_NUMBER, "service": _MAYBE_NUMBER, "route": _MAYBE_NUMBER}),
-            "services": _NUMBER,
-            "services_max": _NUMBER,
-            "body_max": _MAYBE_NUMBER,
-            "started_at": _MAYBE_TIME,
-            "ended_at": _MAYBE_TIME,
+            "spec": MAYBE_TEXT,
+            "region": TEXT,
+            "state": MAYBE_TEXT,
+            "serving": FLAG,
+            "limits": object_of({"instance": MAYBE_NUMBER, "service": MAYBE_NUMBER, "route": MAYBE_NUMBER}),
+            "services": NUMBER,
+            "services_max": NUMBER,
+            "body_max": MAYBE_NUMBER,
+            "started_at": MAYBE_TIME,
+            "ended_at": MAYBE_TIME,
         }
     ),
-    "Service": _object(
-        {"id": _TEXT, "instance": _TEXT, "upstream": _object({"targets": _list(_object({"url": _TEXT}))})},
+    "Service": object_of(
+        {"id": TEXT, "instance": TEXT, "upstream": object_of({"targets": list_of(object_of({"url": TEXT}))})},
         {
-            "hosts": _list(_TEXT),
-            "path": _TEXT,
-            "strip_path": _FLAG,
+            "hosts": list_of(TEXT),
+            "path": TEXT,
+            "strip_path": FLAG,
             "protocol": {"enum": ["http", "websocket"]},
-            "qps": _MAYBE_NUMBER,
+            "qps": MAYBE_NUMBER,
             "limit_mode": {"enum": ["enforce", "shadow"]},
-            "wait_ms_max": _NUMBER,
+            "wait_ms_max": NUMBER,
             "auth": {"type": "object"},
-            "allow": _list(_TEXT),
-            "deny": _list(_TEXT),
-            "routes": _list(_object({"id": _TEXT, "path": _TEXT}, {"methods": _list(_TEXT), "qps": _MAYBE_NUMBER})),
+            "allow": list_of(TEXT),
+            "deny": list_of(TEXT),
+            "routes": list_of(object_of({"id": TEXT, "path": TEXT}, {"methods": list_of(TEXT), "qps": MAYBE_NUMBER})),
             "source": {"enum": ["file", "api"], "readOnly": True},
         },
     ),
-    "Pack": _object({"account": _TEXT, **_PACK}),
+    "Pack": object_of({"account": TEXT, **PACK}),
     "PackPurchase": {
         "oneOf": [
-            _object({"account": _TEXT, "offer": _TEXT}, {"source": _TEXT}, is_open=False),
-            _object(
+            object_of({"account": TEXT, "offer": TEXT}, {"source": TEXT}, is_open=False),
+            object_of(
                 {
-                    "account": _TEXT,
+                    "account": TEXT,
                     "meter": {"enum": ["calls", "egress"]},
                     "quantity": {"type": "integer", "minimum": 1, "description": "Calls, or bytes"},
                     "months": {"type": "integer", "minimum": 1},
-                    "price": {**_MONEY_IN, "description": "For the whole pack"},
+                    "price": {**MONEY_IN, "description": "For the whole pack"},
                 },
                 {"source": {"enum": ["purchase", "campaign"]}},
                 is_open=False,
             ),
         ]
     },
-    "Refund": _object({"account": _TEXT, **_PACK}),
-    "Order": _object(
+    "Refund": object_of({"account": TEXT, **PACK}),
+    "Order": object_of(
         {
-            "account": _TEXT,
-            "at": _TIME,
+            "account": TEXT,
+            "at": TIME,
             "kind": {"enum": ["pack", "instance", "renew", "refund"]},
-            "ref": _TEXT,
-            "list": _MONEY,
-            "voucher": _MONEY,
-            "gift": _MONEY,
-            "income": _MONEY,
-            "cash": _MONEY,
+            "ref": TEXT,
+            "list": MONEY,
+            "voucher": MONEY,
+            "gift": MONEY,
+            "income": MONEY,
+            "cash": MONEY,
         }
     ),
-    "Usage": _object(
+    "Usage": object_of(
         {
-            "hour": _TIME,
-            "account": _TEXT,
-            "instance": _TEXT,
-            "service": _TEXT,
-            "calls": _NUMBER,
-            "websocket_connections": _NUMBER,
+            "hour": TIME,
+            "account": TEXT,
+            "instance": TEXT,
+            "service": TEXT,
+            "calls": NUMBER,
+            "websocket_connections": NUMBER,
             "frontend_errors": _COUNTS,
             "backend_errors": _COUNTS,
-            "ingress": _NUMBER,
-            "egress": _list(_EGRESS),
+            "ingress": NUMBER,
+            "egress": list_of(_EGRESS),
         }
     ),
-    "Traffic": _object(
+    "Traffic": object_of(
         {
-            "instance": _TEXT,
-            "service": _TEXT,
-            "calls": _NUMBER,
-            "websocket_connections": _NUMBER,
-            "frontend_errors": _NUMBER,
-            "backend_errors": _NUMBER,
-            "ingress": _NUMBER,
-            "egress_internet": _NUMBER,
-            "egress_vpc": _NUMBER,
+            "instance": TEXT,
+            "service": TEXT,
+            "calls": NUMBER,
+            "websocket_connections": NUMBER,
+            "frontend_errors": NUMBER,
+            "backend_errors": NUMBER,
+            "ingress": NUMBER,
+            "egress_internet": NUMBER,
+            "egress_vpc": NUMBER,
         }
     ),
-    "AccountBills": _object(_BILLS),
+    "AccountBills": object_of(_BILLS),
     "Bills": {
         "oneOf": [
-            _reference("AccountBills"),
-            _object({"accounts": {"type": "object", "additionalProperties": _reference("AccountBills")}}),
+            reference_to("AccountBills"),
+            object_of({"accounts": {"type": "object", "additionalProperties": reference_to("AccountBills")}}),
         ]
     },
-    "BillLine": _object({"account": _TEXT, "id": _NUMBER, **_LINE}),
-    "Settlement": _object(
+    "BillLine": object_of({"account": TEXT, "id": NUMBER, **LINE}),
+    "Settlement": object_of(
         {
-            "account": _TEXT,
-            "hour": _TIME,
-            "rev": _NUMBER,
-            "at": _TIME,
-            "bill_month": _TEXT,
-            "corrects_month": _MAYBE_TEXT,
-            "late": _FLAG,
-            "amount": _MONEY,
-        }
+            "account": TEXT,
+            "hour": TIME,
+            "rev": NUMBER,
+            "at": TIME,
+            "bill_month": TEXT,
+            "corrects_month": MAYBE_TEXT,
+            "late": FLAG,
+            "amount": MONEY,
+        },
+        {"reason": TEXT},
     ),
 }

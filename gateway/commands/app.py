@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import ConfigError
 from gateway.commands.account import accounts, top_up
+from gateway.commands.behind import explain, reconcile, what_if
 from gateway.commands.bill import bill
 from gateway.commands.errors import CommandError
 from gateway.commands.finding import Finder
@@ -52,6 +53,9 @@ def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.T
         app.command(name)(command)
     app.command()(usage)
     app.command()(bill)
+    app.command()(explain)
+    app.command("whatif")(what_if)
+    app.command()(reconcile)
     app.command("top-up")(top_up)
     app.command()(restart)
     app.add_typer(accounts, name="account")

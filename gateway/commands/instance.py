@@ -1,10 +1,12 @@
-"""`tollgate instance list`."""
+"""`tollgate instance buy|release|refund|renew|list`."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from gateway.commands.options import Account, Admin, Config, Json, desk
+from gateway.commands.options import Account, Admin, Config, Json, Key, desk
 from gateway.commands.output import Column, print_json, print_table
 from gateway.control.filter import Filter
 
@@ -33,3 +35,75 @@ def show(
         print_json(found)
     else:
         print_table(_COLUMNS, found)
+
+
+Id = Annotated[str, typer.Argument(help="Id.", show_default=False)]
+
+
+@instances.command("buy")
+def buy(
+    context: typer.Context,
+    id: Id,
+    account: Annotated[str, typer.Option("--account", metavar="ID", help="Who pays.")],
+    spec: Annotated[str, typer.Option(metavar="SPEC", help="From the catalog, as dedicated-2500.")],
+    region: Annotated[str, typer.Option(metavar="REGION", help="Where.")],
+    months: Annotated[int | None, typer.Option(help="Prepaid for so many; else paid by the second.")] = None,
+    price: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="A month or a second; default: the price book's.")
+    ] = None,
+    key: Key = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Buy a dedicated instance. It serves once the node's file has it under the same id."""
+    charge: Any = "payg" if months is None else {"prepaid_months": months}
+    document = {"account": account, "id": id, "spec": spec, "region": region, "charge": charge}
+    if price is not None:
+        document["price"] = price
+    with desk(context, admin, config) as asked:
+        done = asked.buy_instance(document, key)
+    _say(done, json, f"{id} is bought")
+
+
+@instances.command("release")
+def release(
+    context: typer.Context, id: Id, key: Key = None, json: Json = False, admin: Admin = None, config: Config = None
+) -> None:
+    """Release an instance that is paid by the second; what was held returns."""
+    with desk(context, admin, config) as asked:
+        done = asked.release_instance(id, key)
+    _say(done, json, f"{id} is released")
+
+
+@instances.command("refund")
+def refund(
+    context: typer.Context, id: Id, key: Key = None, json: Json = False, admin: Admin = None, config: Config = None
+) -> None:
+    """Give a prepaid instance back; it is isolated at once."""
+    with desk(context, admin, config) as asked:
+        done = asked.refund_instance(id, key)
+    _say(done, json, f"{id} is refunded")
+
+
+@instances.command("renew")
+def renew(
+    context: typer.Context,
+    id: Id,
+    months: Annotated[int, typer.Option(help="So many more.", min=1)],
+    key: Key = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Prolong a prepaid instance from its expiry."""
+    with desk(context, admin, config) as asked:
+        done = asked.renew_instance(id, {"months": months}, key)
+    _say(done, json, f"{id} is renewed")
+
+
+def _say(done: dict[str, Any], as_json: bool, text: str) -> None:
+    if as_json:
+        print_json(done)
+    else:
+        typer.echo(text, err=True)

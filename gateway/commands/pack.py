@@ -82,7 +82,7 @@ def buy(
     config: Config = None,
 ) -> None:
     """Buy a pack: an offer by its id, or a meter, quantity, months and price."""
-    described = {"meter": meter, "quantity": _units(quantity), "months": months, "price": price}
+    described = {"meter": meter, "quantity": units(quantity), "months": months, "price": price}
     document: Document = {name: value for name, value in {"offer": offer, **described}.items() if value is not None}
     if account is None or (offer is None and None in described.values()):
         raise typer.BadParameter("an account is needed, and an offer or a meter, quantity, months and price")
@@ -97,7 +97,7 @@ def buy(
         print_table(_COLUMNS, [bought])
 
 
-def _units(text: str | None) -> int | None:
+def units(text: str | None) -> int | None:
     if text is None or text.isdecimal():
         return None if text is None else int(text)
     try:

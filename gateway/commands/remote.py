@@ -72,6 +72,37 @@ class RemoteDesk:
         """The node as it is afterwards. Raises Refusal not_restarted."""
         return self._call("POST", "/v1/workers/restart", timeout_s=_RESTART_TIMEOUT_S)
 
+    def bill_lines(self, month: str, filter: Filter) -> list[Document]:
+        return self._list(f"/v1/bills/{month}/lines", filter)
+
+    def buy_instance(self, document: Document, key: str | None) -> Document:
+        return self._call("POST", "/v1/instances", document, key)
+
+    def release_instance(self, id: str, key: str | None) -> Document:
+        return self._call("POST", f"/v1/instances/{quote(id, safe='')}/release", None, key)
+
+    def refund_instance(self, id: str, key: str | None) -> Document:
+        return self._call("POST", f"/v1/instances/{quote(id, safe='')}/refund", None, key)
+
+    def renew_instance(self, id: str, document: Document, key: str | None) -> Document:
+        return self._call("POST", f"/v1/instances/{quote(id, safe='')}/renew", document, key)
+
+    def explain(self, line: int) -> Document:
+        return self._call("GET", f"/v1/bill-lines/{line}/explanation")
+
+    def what_if(self, account: str, document: Document) -> Document:
+        return self._call("POST", f"/v1/accounts/{quote(account, safe='')}/what-if", document)
+
+    def focus(self, month: str, filter: Filter) -> list[Document]:
+        return self._list(f"/v1/bills/{month}/focus", filter)
+
+    def statement(self, month: str, filter: Filter) -> Document:
+        return self._call("GET", _address(f"/v1/bills/{month}/statement", filter))
+
+    def reconcile(self, *, repair: bool) -> list[Document]:
+        found: list[Document] = self._call("POST" if repair else "GET", "/v1/reconciliation")["items"]
+        return found
+
     def _list(self, path: str, filter: Filter) -> list[Document]:
         items: list[Document] = self._call("GET", _address(path, filter))["items"]
         return items

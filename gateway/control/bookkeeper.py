@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +19,9 @@ from gateway.control.target_health import Watched, watched_targets
 from gateway.control.worker_process import Snapshot
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+_RECONCILE_INTERVAL_S = 24 * 3600
 
 
 class Bookkeeper:
@@ -34,6 +39,8 @@ class Bookkeeper:
         self.balances: Sequence[tuple[str, str, int]] = ()
         self.lag_s = 0.0
         self.watched: tuple[Watched, ...] = ()
+        self.findings: Sequence[str] = ()  # of the last reconciliation
+        self._reconciled_at: float | None = None
         self._run_files = run_files
         self._compiled_from: tuple[Settings, int, Mapping[str, bool]] | None = None
         self._compiled_services = CompiledServices()
@@ -61,7 +68,18 @@ class Bookkeeper:
         # What the hour's files hold has to be in the store before the hour is taken for whole.
         store.collector.collect()
         store.biller.settle(store.clock.now(), store.collector.sealed_through)
+        self._reconcile_daily()
         self.look()
+
+    def _reconcile_daily(self) -> None:
+        """Once a day of the machine's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""
+        now = time.monotonic()
+        if self._reconciled_at is not None and now < self._reconciled_at + _RECONCILE_INTERVAL_S:
+            return
+        self._reconciled_at = now
+        self.findings = self.store.biller.reconcile(repair=True)
+        for finding in self.findings:
+            _log.error("the store contradicts itself: %s", finding)
 
     def act(self, action: Callable[[Office], T]) -> T:
         done = action(self.store.office)

@@ -340,6 +340,10 @@ class Control:
         return self._books.lag_s
 
     @property
+    def reconcile_findings(self) -> int:
+        return len(self._books.findings)
+
+    @property
     def clock_rate(self) -> float:
         return self._books.store.clock.rate
 

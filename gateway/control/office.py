@@ -5,8 +5,7 @@ Used on one thread. Nothing here knows of workers or of HTTP: without a running 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -14,6 +13,7 @@ from config.catalog import Catalog
 from config.money import format_e8, parse_e8
 from config.prices import PriceBook
 from config.schema import Settings
+from gateway.control.billing_office import BillingOffice
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
 from gateway.control.instance_view import instance_documents
@@ -26,11 +26,9 @@ from metering.collector import Collector
 from metering.usage import usage_rows
 
 Document = dict[str, Any]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-class Office:
+class Office(BillingOffice):
     """``settings`` is replaced when the configuration file is read again."""
 
     def __init__(
@@ -195,22 +193,6 @@ class Office:
         if not found:
             raise Refusal("not_found", f"there is no account {id}")
         return found
-
-    def _account_ids(self, filter: Filter) -> list[str]:
-        """Raises Refusal not_found where the filter names an account that does not exist."""
-        ids = [id for id, _, _ in self._biller.balances()]
-        if filter.account is None:
-            return ids
-        if filter.account not in ids:
-            raise Refusal("not_found", f"there is no account {filter.account}")
-        return [filter.account]
-
-    def _billing(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What billing refuses is refused here."""
-        try:
-            return operation(*args, **kwargs)
-        except self._wiring.refused as refused:
-            raise Refusal(getattr(refused, "code", "refused"), getattr(refused, "detail", str(refused))) from None
 
 
 def _account_summary(document: Document) -> Document:

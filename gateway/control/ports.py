@@ -72,6 +72,64 @@ class Biller(Protocol):
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document: ...
 
+    def give_voucher(
+        self, account: str, id: str, amount_e8: int, expires_at: int, now: float, idem: str | None = None
+    ) -> Document: ...
+
+    def buy_instance(
+        self,
+        account: str,
+        id: str,
+        *,
+        spec: str,
+        region: str,
+        months: int | None = None,
+        price: int | None = None,
+        now: float,
+        idem: str | None = None,
+    ) -> Document: ...
+
+    def release_instance(self, id: str, *, now: float, idem: str | None = None) -> Document: ...
+    def refund_instance(self, id: str, *, now: float, idem: str | None = None) -> Document: ...
+    def renew_instance(self, id: str, *, months: int, now: float, idem: str | None = None) -> Document: ...
+
+    # The operator's
+
+    def regrant_free(self, account: str, *, now: float, idem: str | None = None) -> Document: ...
+
+    def adjust(
+        self,
+        account: str,
+        *,
+        hour: int,
+        instance: str,
+        meter: str,
+        amount_e8: int,
+        reason: str,
+        now: float,
+        idem: str | None = None,
+    ) -> Document: ...
+
+    def veto_refunds(self, account: str, is_vetoed: bool, now: float) -> None: ...
+    def reconcile(self, *, repair: bool = False) -> list[str]: ...
+
+    # Behind a bill
+
+    def focus(self, account: str, month: str) -> list[Document]: ...
+    def explain(self, line: int, now: float | None = None) -> Document: ...
+    def statement(self, account: str, month: str, now: float | None = None) -> Document: ...
+
+    def what_if(
+        self,
+        account: str,
+        month: str,
+        *,
+        book: PriceBook | None = None,
+        pack: tuple[str, int, int, int] | None = None,
+        spec: str | None = None,
+        now: float | None = None,
+    ) -> Document: ...
+
     # Notifications (`now` is the machine's own time)
 
     def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:

@@ -45,13 +45,20 @@ def count(
         connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": account, "hour": hour})
 
 
-def count_rows(engine: Engine, hour: int, values: dict[str, int]) -> None:
-    """Absolute values by meter of instance `s1` in an hour since the epoch, and the hour's mark."""
-    row = {"writer": "w", "account": "a", "instance": "s1", "region": "ap-guangzhou", "service": "x", "hour": hour}
+def count_rows(engine: Engine, hour: int, values: dict[str, int], account: str = "a", instance: str = "s1") -> None:
+    """Absolute values by meter of an instance in an hour since the epoch, and the hour's mark."""
+    row = {
+        "writer": "w",
+        "account": account,
+        "instance": instance,
+        "region": "ap-guangzhou",
+        "service": "x",
+        "hour": hour,
+    }
     with transaction(engine) as connection:
         rows = [{**row, "meter": meter, "value": value} for meter, value in values.items()]
         connection.execute(insert_or_replace(connection, counter, "value"), rows)
-        connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": "a", "hour": hour})
+        connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": account, "hour": hour})
 
 
 class World:

@@ -7,9 +7,12 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from gateway.admin.openapi import OPERATIONS, Operation, document
+from tests.billing.world import count_rows
+from tests.gateway.admin.desk import DeskNode
 from tests.gateway.control.configuration import service
 
 DOCUMENT = document()
+BOUGHT = {"account": "acme", "id": "bought", "spec": "dedicated-2500", "region": "ap-guangzhou"}
 _TYPES: dict[str, Any] = {
     "string": str,
     "integer": int,
@@ -78,17 +81,30 @@ def test_every_reference_points_somewhere_and_ids_are_unique() -> None:
 READS = [operation for operation in OPERATIONS if operation.method == "get" and operation.answer]
 
 
+def settle(node: DeskNode) -> None:
+    """An hour of this month on the bill, covered by a pack in part."""
+    now = node.store.clock.now()
+    hour = int(now) // 3600 - 1
+    count_rows(node.store.engine, hour, {"calls": 1500}, account="acme", instance="acme-shared")
+    node.store.biller.settle(now, lambda hour: True)
+
+
 @pytest.mark.parametrize("operation", READS, ids=[operation.path for operation in READS])
-async def test_an_answer_is_as_described(client: TestClient, operation: Operation) -> None:
+async def test_an_answer_is_as_described(client: TestClient, node: DeskNode, operation: Operation) -> None:
     await client.post("/v1/services", json=service("extra"))
     pack = {"account": "acme", "meter": "calls", "quantity": 1000, "months": 1, "price": "1.00"}
     await client.post("/v1/packs", json=pack)
-    path = operation.path.replace("{month}", "2026-01")
-    path = path.replace("{id}", "acme" if "accounts" in path else "extra")
-    answer = await client.get(path)
+    settle(node)
+    [month] = (await (await client.get("/v1/bills?account=acme")).json())["bills"]
+    path = operation.path.replace("{month}", month)
+    path = path.replace("{id}", "acme" if "accounts" in path else "1" if "lines" in path else "extra")
+    answer = await client.get(path, headers={"Accept": "application/json"})
     assert answer.status == operation.status
     described = DOCUMENT["paths"][operation.path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     check(await answer.json(), described)
+
+
+HOUR_BEFORE = "2026-01-15T09:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -97,16 +113,40 @@ async def test_an_answer_is_as_described(client: TestClient, operation: Operatio
         ("/v1/accounts/{id}/top-ups", {"cash": "1.00"}),
         ("/v1/packs", {"account": "acme", "meter": "calls", "quantity": 1, "months": 1, "price": "1"}),
         ("/v1/services", service("extra")),
+        ("/v1/accounts/{id}/vouchers", {"id": "v", "amount": "1.00", "expires_at": "2030-01-01T00:00:00Z"}),
+        (
+            "/v1/accounts/{id}/adjustments",
+            {"hour": HOUR_BEFORE, "instance": "acme-shared", "meter": "calls", "amount": "0.5", "reason": "SLA"},
+        ),
+        ("/v1/accounts/{id}/free-quota", None),
+        ("/v1/accounts/{id}/what-if", {"month": "2026-01", "spec": "dedicated-2500"}),
+        ("/v1/instances", BOUGHT | {"charge": {"prepaid_months": 1}, "price": "2.00"}),
+        ("/v1/instances/{id}/release", None),
+        ("/v1/instances/{id}/refund", None),
+        ("/v1/instances/{id}/renew", {"months": 1}),
+        ("/v1/reconciliation", None),
     ],
 )
 async def test_what_is_described_as_content_is_taken_and_answered_as_described(
-    client: TestClient, path: str, content: dict[str, Any]
+    client: TestClient, path: str, content: dict[str, Any] | None
 ) -> None:
     described = DOCUMENT["paths"][path]["post"]
-    check(content, described["requestBody"]["content"]["application/json"]["schema"])
-    answer = await client.post(path.replace("{id}", "acme"), json=content)
-    assert answer.status == 201
-    check(await answer.json(), described["responses"]["201"]["content"]["application/json"]["schema"])
+    if content is not None:
+        check(content, described["requestBody"]["content"]["application/json"]["schema"])
+    await client.post("/v1/instances", json=BOUGHT | {"id": "second"})
+    await client.post("/v1/instances", json=BOUGHT | {"id": "month", "charge": {"prepaid_months": 1}, "price": "2.00"})
+    id = {"release": "second", "refund": "month", "renew": "month"}.get(path.rpartition("/")[2], "acme")
+    answer = await client.post(path.replace("{id}", id), json=content)
+    [status] = [status for status in described["responses"] if status.startswith("2")]
+    assert answer.status == int(status), await answer.text()
+    check(await answer.json(), described["responses"][status]["content"]["application/json"]["schema"])
+
+
+def test_every_post_that_moves_money_names_the_idempotency_key() -> None:
+    without = {"/v1/services", "/v1/accounts/{id}/what-if", "/v1/reconciliation"}
+    posts = {path: one["post"] for path, one in DOCUMENT["paths"].items() if "post" in one}
+    named = {path for path, one in posts.items() if "Idempotency-Key" in str(one["parameters"])}
+    assert set(posts) - named == without
 
 
 async def test_a_problem_is_as_described(client: TestClient) -> None:

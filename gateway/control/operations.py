@@ -1,0 +1,78 @@
+"""Documents of money operations as they are handed in, checked; every fault is named by its path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
+
+from config.catalog import Strict
+from config.documents import faults_of
+from config.prices import Money
+from config.schema import Id, Prepaid
+from gateway.control.errors import Refusal
+from gateway.control.filter import parse_month
+
+M = TypeVar("M", bound=Strict)
+
+Meter = Literal["calls", "egress_client", "egress_backend", "instance_seconds"]
+Months = Annotated[int, Field(ge=1, le=60)]
+
+
+class VoucherGrant(Strict):
+    id: Id
+    amount: Money
+    expires_at: AwareDatetime
+
+
+class InstancePurchase(Strict):
+    """A dedicated one; `price` a month or a second, else the price book's."""
+
+    account: str
+    id: Id
+    spec: str
+    region: str
+    charge: Literal["payg"] | Prepaid = "payg"
+    price: Money | None = None
+
+
+class Renewal(Strict):
+    months: Months
+
+
+class Adjustment(Strict):
+    """`amount` is given back."""
+
+    hour: AwareDatetime
+    instance: str
+    meter: Meter
+    amount: Annotated[Money, Field(gt=0)]
+    reason: str = Field(min_length=3, max_length=500, pattern=r"\S")
+
+
+class Veto(Strict):
+    vetoed: bool
+
+
+class WishedPack(Strict):
+    meter: Literal["calls", "egress"]
+    quantity: int = Field(ge=1, le=2**60)
+    months: Months
+    price: Money
+
+
+class WhatIf(Strict):
+    """At least one wish beside the month."""
+
+    month: Annotated[str, BeforeValidator(parse_month)]
+    price_book: Literal["usd", "cny"] | None = None
+    pack: WishedPack | None = None
+    spec: str | None = None
+
+
+def parsed(model: type[M], document: dict[str, Any]) -> M:
+    """Raises Refusal `invalid` with every fault."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise Refusal("invalid", "the content is not valid", faults_of(error)) from None

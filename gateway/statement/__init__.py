@@ -1,0 +1,1 @@
+"""The monthly statement as a page: HTML that prints well."""
