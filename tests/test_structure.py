@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "metering": {"metering", "config"},
     "billing": {"billing", "metering", "config"},
     "gateway": {"gateway", "metering", "config"},
-    "loadtest": {"loadtest"},
+    "loadtest": {"loadtest", "billing", "metering", "config"},  # a benchmark of billing runs it
 }
 PACKAGES = set(MAY_IMPORT)
 COMPOSITION_ROOT = "gateway/main.py"

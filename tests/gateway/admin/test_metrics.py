@@ -13,6 +13,7 @@ class State:
         self.targets_up = [("orders", "http://127.0.0.1:9001", True), ("orders", "http://127.0.0.1:9002", False)]
         self.store_failures = 1
         self.was_reload_good = True
+        self.reconcile_findings = 3
 
 
 def test_the_node_shows_its_workers_its_accounts_and_its_clock() -> None:
@@ -31,4 +32,5 @@ def test_the_node_shows_its_workers_its_accounts_and_its_clock() -> None:
         'tollgate_upstream_target_up{service="orders",target="http://127.0.0.1:9002"} 0.0',
         "tollgate_store_failures_total 1.0",
         "tollgate_config_last_reload_good 1.0",
+        "tollgate_reconcile_findings 3.0",
     } <= lines
