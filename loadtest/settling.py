@@ -69,19 +69,26 @@ def found(engine: Engine, accounts: int) -> Billing:
 def count(engine: Engine, accounts: int, hours: range) -> None:
     """The counters of these hours, and their marks, as the collector writes them."""
     rows: list[dict[str, Any]] = []
-    marks: list[dict[str, Any]] = []
     for hour in hours:
         for number in range(accounts):
             id = f"a{number:06d}"
-            marks.append({"account": id, "hour": hour})
             for which, region in enumerate(_REGIONS):
                 common = {"writer": "w", "account": id, "instance": f"{id}-{which}", "region": region, "service": "x"}
                 rows += [{**common, "meter": meter, "hour": hour, "value": units} for meter, units in _METERS]
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        with transaction(engine) as connection:
-            connection.execute(insert_or_replace(connection, counter, "value"), rows[first : first + _ROWS_AT_ONCE])
+            if len(rows) >= _ROWS_AT_ONCE:
+                _write(engine, rows)
+                rows.clear()
+    _write(engine, rows)
+
+
+def _write(engine: Engine, rows: list[dict[str, Any]]) -> None:
+    marks = {(row["account"], row["hour"]) for row in rows}
     with transaction(engine) as connection:
-        connection.execute(insert_or_replace(connection, dirty, "hour"), marks)
+        connection.execute(insert_or_replace(connection, counter, "value"), rows)
+        connection.execute(
+            insert_or_replace(connection, dirty, "hour"),
+            [{"account": account, "hour": hour} for account, hour in sorted(marks)],
+        )
 
 
 def measure(url: str, accounts: int, hours: int, mode: str) -> Result:
