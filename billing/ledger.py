@@ -7,10 +7,10 @@ a mistake is put right by another transfer. `idem` makes a transfer that is writ
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from billing import tables
-from billing.upsert import insert_or_ignore
+from billing.upsert import append_rows, insert_or_ignore
 from billing.wallet import BUCKETS, REVENUE, SOURCES, VOUCHERS, Move, Wallet, hold_of
 
 _OWN_BUCKETS = (*BUCKETS, *(hold_of(bucket) for bucket in BUCKETS))
@@ -21,7 +21,6 @@ _add = (
     .where(tables.wallet.c.id == bindparam("wallet"))
     .values(balance_e8=tables.wallet.c.balance_e8 + bindparam("change_e8"))
 )
-_new_transfers = insert(tables.transfer)
 _balances = select(tables.wallet.c.bucket, tables.wallet.c.balance_e8).where(
     tables.wallet.c.account == bindparam("account")
 )
@@ -74,7 +73,7 @@ def post(connection: Connection, account: str, currency: str, moves: Iterable[Mo
         )
     if not rows:
         return
-    connection.execute(_new_transfers, rows)
+    append_rows(connection, tables.transfer, rows)
     # In order of name, so that two transactions lock in the same order; shared ones ("system:") come last.
     connection.execute(_add, [{"wallet": id, "change_e8": changes[id]} for id in sorted(changes) if changes[id]])
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, or_, select
 
 from billing import tables
 from billing.accounts import SERVED
@@ -23,7 +23,7 @@ from billing.seconds import write_seconds
 from billing.settling import settle_hour
 from billing.store import open_book
 from billing.terms import Terms
-from billing.upsert import insert_or_replace
+from billing.upsert import append_rows, insert_or_replace
 from metering.tables import counter, dirty
 
 # Marked hours within this span are one transaction: bounds memory and the time others wait after a long absence.
@@ -89,8 +89,6 @@ _oldest_known_mark = (
 )
 _oldest_clocked = select(func.min(_instance.clocked_to)).join(tables.account).where(_is_running)
 _settled_hour = select(tables.settler.c.through_hour)
-_new_settlements = insert(tables.settlement)
-_new_lines = insert(tables.line)
 
 
 def last_ready_hour(now: int, ready: Callable[[int], bool]) -> int:
@@ -205,9 +203,8 @@ def append_settlements(connection: Connection, account: str, settled: Iterable[S
                     "amount_e8": line.amount_e8,
                 }
             )
-    if settlements:
-        connection.execute(_new_settlements, settlements)
-        connection.execute(_new_lines, lines)
+    append_rows(connection, tables.settlement, settlements)
+    append_rows(connection, tables.line, lines)
 
 
 def next_settlement_at(connection: Connection) -> int | None:
