@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.control.lock import DataDirLock
-from tests.gateway.admin.desk import DeskNode
+from tests.gateway.admin.desk import TOKEN, DeskNode
 from tests.gateway.commands.conftest import Tollgate
 from tests.gateway.control.conditions import free_port
 from tests.gateway.control.configuration import service, write_config
