@@ -1,8 +1,12 @@
-"""Admission: instance, service and route together, or none of them (DESIGN 1.5, 2.3; RULES L3, X33)."""
+"""Admission: instance, service, route and key together, or none of them (DESIGN 1.5, 2.3; RULES L3, X33)."""
 
 from __future__ import annotations
 
-from gateway.limits.limit import Limit
+from typing import Final
+
+from gateway.limits.limit import FRESH_NS, Bound, Limit
+
+_NO_LIMIT: Final = 1 << 62
 
 
 class LimitSet:
@@ -15,7 +19,7 @@ class LimitSet:
         policies = b", ".join(b'"%b";q=%d;w=1' % (limit.level.encode(), limit.qps) for limit in limits)
         self._policy = b"RateLimit-Policy: " + policies + b"\r\nRateLimit: "
 
-    def admit(self, now_ns: int) -> Limit | None:
+    def admit(self, now_ns: int) -> Bound | None:
         """None: admitted, one token taken at each level. Else the limit that refuses. ``now_ns``: monotonic."""
         limits = self.limits
         for limit in limits:
@@ -25,14 +29,16 @@ class LimitSet:
             limit.left -= 1
         return None
 
-    def fields(self) -> bytes:
+    def fields(self, now_ns: int) -> bytes:
         """`RateLimit-Policy` of every level and `RateLimit` of the one with the least left, as whole lines."""
         limits = self.limits
         if not limits:
             return b""
         least = limits[0]
-        remaining = least.left + least.room
+        remaining = _NO_LIMIT
         for limit in limits:
+            if now_ns - limit.seen_ns > FRESH_NS:
+                limit.look(now_ns)
             left = limit.left + limit.room
             if left < remaining:
                 least = limit
@@ -43,29 +49,22 @@ class LimitSet:
 def _take(limits: tuple[Limit, ...], now_ns: int) -> Limit | None:
     """Tokens for the levels that have none left here. Decides under the lock; first looks without it.
 
-    A TAT only grows, so one that refuses now refuses whatever others do meanwhile.
+    A look without the lock may only refuse, by a state that was true a moment ago: so a flood costs no lock.
     """
     for limit in limits:
-        if limit.left == 0 and limit.table.words[limit.at] - limit.tolerance_ns > now_ns:
-            limit.room = 0
+        if limit.left == 0 and limit.is_used_up(now_ns):
+            limit.look(now_ns)
             return limit
     table = limits[0].table
-    words = table.words
     table.lock()
     try:
         for limit in limits:
-            if limit.left == 0 and words[limit.at] - limit.tolerance_ns > now_ns:
-                limit.room = 0
+            if limit.left == 0 and limit.is_used_up(now_ns):
+                limit.look(now_ns)
                 return limit
         for limit in limits:
             if limit.left == 0:
-                tat = max(words[limit.at], now_ns)
-                room = (now_ns + limit.tolerance_ns - tat) // limit.interval_ns + 1
-                taken = min(limit.lease, room)
-                # The state before the tokens: a death in between gives some away to nobody.
-                words[limit.at] = tat + taken * limit.interval_ns
-                limit.left = taken
-                limit.room = room - taken
+                limit.take(now_ns)
     finally:
         table.unlock()
     for limit in limits:

@@ -1,8 +1,10 @@
 """The limits' shared state: one file of slots, mapped by every worker of a pool.
 
-A slot is one 64-bit word, the limit's theoretical arrival time (TAT) in nanoseconds of CLOCK_MONOTONIC, which all
-processes of a machine share. A slot has a cache line of its own, so that two limits do not slow each other.
-The lock is `fcntl.lockf`: the kernel releases it when its holder dies, at whatever instruction (0.7 us).
+A slot is three 64-bit words: the limit's theoretical arrival time (TAT) in nanoseconds of CLOCK_MONOTONIC, which all
+processes of a machine share; its setting (`setting.py`); and the number of tokens taken from it, for people to see.
+A slot has a cache line of its own, so that two limits do not slow each other.
+The lock is `fcntl.lockf`: the kernel releases it when its holder dies, at whatever instruction (0.7 us). It is one
+for each process, so a process maps a table once and takes its lock on one thread.
 """
 
 from __future__ import annotations
@@ -10,14 +12,22 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from gateway.limits.setting import Setting
+
 MAGIC: Final = b"tollglim"
-VERSION: Final = 1
+VERSION: Final = 2
 HEADER_BYTES: Final = 4096
 SLOT_BYTES: Final = 64
 WORDS_PER_SLOT: Final = SLOT_BYTES // 8
+SETTING: Final = 1  # word of a slot; its TAT is word 0
+TAKEN: Final = 2
+# Slots set under one lock: workers wait no longer than a tenth of a millisecond for it.
+_SET_AT_ONCE: Final = 64
 # 2,000 services with 100 routes each and room for their successors. The file is sparse: a slot costs once it is used.
 SLOTS: Final = 524_288
 _FILE_BYTES: Final = HEADER_BYTES + SLOTS * SLOT_BYTES
@@ -48,12 +58,11 @@ class LimitTable:
     def create(cls, path: Path) -> LimitTable:
         """Opens the file, made anew unless it is one of ours from this boot: its state outlives processes."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         header = _header()
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         if os.pread(file, len(header), 0) != header:
-            os.ftruncate(file, 0)
-            os.ftruncate(file, _FILE_BYTES)
-            os.pwrite(file, header, 0)
+            os.close(file)
+            file = _make(path, header)
         elif os.fstat(file).st_size < _FILE_BYTES:
             os.ftruncate(file, _FILE_BYTES)  # Made by a version with fewer slots; what workers have mapped stays.
         return cls(file)
@@ -75,10 +84,40 @@ class LimitTable:
         fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def reset(self, slot: int) -> None:
-        """A slot for a new limit: no debt."""
-        self.words[slot * WORDS_PER_SLOT] = 0
+        """A slot for a new limit: no debt, nothing taken, no setting yet."""
+        at = slot * WORDS_PER_SLOT
+        self.words[at] = self.words[at + SETTING] = self.words[at + TAKEN] = 0
+
+    def set(self, settings: Iterable[tuple[int, Setting]], now_ns: int) -> None:
+        """From here on these (slot, setting) hold, for every worker. The control process's to call.
+
+        A TAT further ahead than the setting itself could bring it is brought back to there. The setting is stored
+        first: a death in between leaves a limit that is too strict until the next start sets it again.
+        """
+        remaining = iter(settings)
+        while some := list(islice(remaining, _SET_AT_ONCE)):
+            self.lock()
+            try:
+                for slot, setting in some:
+                    at = slot * WORDS_PER_SLOT
+                    self.words[at + SETTING] = setting.word
+                    latest_ns = now_ns + setting.tolerance_ns + setting.interval_ns
+                    if self.words[at] > latest_ns:
+                        self.words[at] = latest_ns
+            finally:
+                self.unlock()
 
     def close(self) -> None:
         self.words.release()
         self._map.close()
         os.close(self._file)
+
+
+def _make(path: Path, header: bytes) -> int:
+    """A new file in the place of one that is not ours. Beside it first: a worker may have the old one mapped."""
+    part = path.with_suffix(".part")
+    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    os.ftruncate(file, _FILE_BYTES)
+    os.pwrite(file, header, 0)
+    part.replace(path)
+    return file

@@ -16,7 +16,7 @@ from gateway.http.grammar import EMPTY_LINES
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
-from gateway.limits.limit import Limit
+from gateway.limits.limit import Bound
 from gateway.proxy.core import Core
 from gateway.proxy.cors import CorsRule, preflight_method, without_cors
 from gateway.proxy.dialing import DialError, dial
@@ -261,14 +261,15 @@ class ClientConnection(Downstream):
         connection = b"Connection: close\r\n" if self._closes_after else b""
         self.relay(
             b"HTTP/1.1 204 No Content\r\nX-Request-Id: %b\r\n%b%b%b\r\n"
-            % (self._request_id, fields, self._limits.fields(), connection)
+            % (self._request_id, fields, self._limits.fields(time.monotonic_ns()), connection)
         )
         self._end_exchange()
         self._next()
 
-    def _refuse_over_limit(self, limit: Limit) -> None:
-        wait = b"Retry-After: %d\r\n" % limit.retry_after_s(self._started_ns)
-        self._refuse("rate_limited", f"over the limit of the {limit.level}", wait)
+    def _refuse_over_limit(self, bound: Bound) -> None:
+        # In whole seconds, rounded up: a sooner try would be refused again (RFC 9110 10.2.3).
+        wait_s = max(1, -(-bound.wait_ns(self._started_ns) // 1_000_000_000))
+        self._refuse("rate_limited", f"over the limit of the {bound.level}", b"Retry-After: %d\r\n" % wait_s)
 
     # --- forwarding
 
@@ -438,7 +439,7 @@ class ClientConnection(Downstream):
         status = head.status
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
-        more = self._limits.fields()
+        more = self._limits.fields(time.monotonic_ns())
         if self._cors_fields:
             more += self._cors_fields
             head.fields = without_cors(head.fields)

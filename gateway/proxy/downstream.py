@@ -296,7 +296,7 @@ class Downstream:
             PROBLEMS[code],
             detail,
             self._request_id,
-            fields + self._limits.fields() + self._cors_fields,
+            fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields,
             close=self._closes_after,
             with_content=self.head.method != b"HEAD",
         )
