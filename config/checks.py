@@ -138,6 +138,9 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
         for index, route in enumerate(service.routes):
             if route.qps is not None and route.qps > min(outer, limits.route):
                 yield Fault(f"{dot}routes[{index}].qps", f"may only lower its service's {outer} (L3)")
+        for index, key in enumerate(service.auth.keys):
+            if key.qps is not None and key.qps > outer:
+                yield Fault(f"{dot}auth.keys[{index}].qps", f"may only lower its service's {outer} (L3)")
     if service.auth.type == "key" and not service.auth.keys:
         yield Fault(f"{dot}auth.keys", "a service with keys needs at least one")
     key_ids = [key.id for key in service.auth.keys]

@@ -276,9 +276,18 @@ class InstanceSettings(Strict):
     access_log: Share | None = None  # the share of its exchanges that is logged
 
 
+class KeyQuota(Strict):
+    """Calls in a local day or month (billing.timezone), by the node's clock."""
+
+    calls: int = Field(ge=1, le=(1 << 40) - 1)
+    per: Literal["day", "month"]
+
+
 class Key(Strict):
     id: Id
     sha256: str = Field(pattern="^[0-9A-Fa-f]{64}$")
+    qps: Qps | None = None
+    quota: KeyQuota | None = None
 
 
 class Auth(Strict):

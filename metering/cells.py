@@ -21,6 +21,9 @@ FRONT_CODES: Final = (
     "quota_exceeded",
     "internal_error",
 )
+# What a request is held to, outermost first; a quota is a key's too.
+LIMIT_LEVELS: Final = ("instance", "service", "route", "key", "quota")
+SHADOW_LEVELS: Final = ("service", "route")  # what `limit_mode: shadow` covers (DESIGN 1.2)
 BACK_CODES: Final = ("backend_4xx", "backend_5xx", "bad_gateway", "no_healthy_target", "gateway_timeout")
 SIDES: Final = ("client", "backend")
 NETWORKS: Final = ("internet", "vpc")
@@ -54,6 +57,9 @@ _EGRESS: Final = 4  # 8 cells: side, network, basis
 DURATION_BUCKETS: Final = 12  # 16 cells, not cumulative
 FRONTEND_ERRORS: Final = {code: 32 + index for index, code in enumerate(FRONT_CODES)}
 BACKEND_ERRORS: Final = {code: 56 + index for index, code in enumerate(BACK_CODES)}
+# For metrics alone, so they are no meters that a store keeps: the refusals stand in the front-end errors too.
+LIMIT_REFUSALS: Final = {level: 64 + index for index, level in enumerate(LIMIT_LEVELS)}
+SHADOW_REFUSALS: Final = {level: 72 + index for index, level in enumerate(SHADOW_LEVELS)}
 
 
 def egress_cell(side: str, network: str, basis: str) -> int:

@@ -16,7 +16,9 @@ from metering.cells import (
     DURATION_SUM_US,
     FRONTEND_ERRORS,
     INGRESS,
+    LIMIT_REFUSALS,
     NETWORKS,
+    SHADOW_REFUSALS,
     SIDES,
     WEBSOCKET_CONNECTIONS,
     egress_cell,
@@ -43,6 +45,14 @@ class MetricsCollector(PrometheusCollector):
         back = CounterMetricFamily(
             "tollgate_backend_errors", "Calls that failed behind the gateway.", labels=[*labels, "code"]
         )
+        over = CounterMetricFamily(
+            "tollgate_limit_refused", "Requests refused, by the limit that refused.", labels=[*labels, "level"]
+        )
+        shadow = CounterMetricFamily(
+            "tollgate_limit_shadow_refusals",
+            "Requests that a limit in shadow mode would have refused.",
+            labels=[*labels, "level"],
+        )
         egress = CounterMetricFamily(
             "tollgate_egress_bytes", "Bytes sent.", labels=[*labels, "side", "network", "basis"]
         )
@@ -54,10 +64,15 @@ class MetricsCollector(PrometheusCollector):
             for family, cell in ((calls, CALLS), (sockets, WEBSOCKET_CONNECTIONS), (ingress, INGRESS)):
                 if cells[cell] or family is calls:
                     family.add_metric(of, cells[cell])
-            for family, codes in ((front, FRONTEND_ERRORS), (back, BACKEND_ERRORS)):
-                for code, cell in codes.items():
+            for family, kinds in (
+                (front, FRONTEND_ERRORS),
+                (back, BACKEND_ERRORS),
+                (over, LIMIT_REFUSALS),
+                (shadow, SHADOW_REFUSALS),
+            ):
+                for kind, cell in kinds.items():
                     if cells[cell]:
-                        family.add_metric([*of, code], cells[cell])
+                        family.add_metric([*of, kind], cells[cell])
             for side in SIDES:
                 for network in NETWORKS:
                     for basis in BASES:
@@ -70,4 +85,4 @@ class MetricsCollector(PrometheusCollector):
                     sum_so_far += cells[DURATION_BUCKETS + index]
                     counts.append((bound, sum_so_far))
                 duration.add_metric(of, buckets=counts, sum_value=cells[DURATION_SUM_US] / 1e6)
-        yield from (calls, sockets, front, back, egress, ingress, duration)
+        yield from (calls, sockets, front, back, over, shadow, egress, ingress, duration)

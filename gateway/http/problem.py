@@ -28,6 +28,7 @@ _TABLE = (
     Problem("uri_too_long", 414, "URI Too Long", True),
     Problem("upgrade_required", 426, "Upgrade Required", True),
     Problem("rate_limited", 429, "Too Many Requests", True),
+    Problem("quota_exceeded", 429, "Too Many Requests", True),
     Problem("head_too_large", 431, "Request Header Fields Too Large", True),
     Problem("internal_error", 500, "Internal Server Error", True),
     Problem("not_implemented", 501, "Not Implemented", True),

@@ -15,6 +15,8 @@ SOUND = CONFIG.format(
     shared=8080, admin=8081, dedicated=8443, origin_a=9001, origin_b=9002, rate=1, offset=0, hour_s=3600
 )
 
+KEY = 'id: k, sha256: "' + "0" * 64 + '"'
+
 TEN_MISTAKES = """\
 version: 1
 node: {name: node-1, data_dir: ./data}
@@ -93,6 +95,17 @@ def test_ten_mistakes_are_ten_lines_each_with_its_path(tmp_path: Path) -> None:
         ("timezone: Asia/Shanghai", "timezone: Mars/Base", "billing.timezone"),
         ('cash: "100.00"', 'cash: "-1"', "accounts[0].opening.cash"),
         ("qps: 400", "qps: 0", "services[0].qps"),
+        ("qps: 400", f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, qps: 401}}]}}", "services[0].auth.keys[0].qps"),
+        (
+            "qps: 400",
+            f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, quota: {{calls: 0, per: day}}}}]}}",
+            "services[0].auth.keys[0].quota.calls",
+        ),
+        (
+            "qps: 400",
+            f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, quota: {{calls: 5, per: year}}}}]}}",
+            "services[0].auth.keys[0].quota.per",
+        ),
     ],
 )
 def test_a_mistake_is_named_by_its_place(tmp_path: Path, old: str, new: str, path: str) -> None:
