@@ -25,6 +25,7 @@ import uvloop
 
 from config.certificates import CertificateError
 from gateway.entry.entry import Entry
+from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
@@ -72,8 +73,10 @@ class Worker:
         if boot["access_log"] is not None:
             self._core.access_log = AccessLog(loop, boot["access_log"])
         self._targets = TargetBook(self._tell_of_target)
-        table = LimitTable.open(Path(boot["limits"]))
-        self._builder = RouterBuilder(table, boot["workers"], self._meter.row, self._targets)
+        limits = Path(boot["limits"])
+        self._builder = RouterBuilder(
+            LimitTable.open(limits), boot["workers"], self._meter.row, self._targets, QuotaHandles(limits, clock)
+        )
         self._services_frozen = 0
         self._entries: list[Entry] = []
         self._look = asyncio.Event()  # set: the certificates are looked at now

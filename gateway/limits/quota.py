@@ -7,13 +7,14 @@ worker had counted and not forwarded stays counted.
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Bound, Limit
 from gateway.limits.period import Period, period_at
-from gateway.limits.quota_table import CALLS_MAX, QuotaTable
+from gateway.limits.quota_table import CALLS_MAX, QuotaTable, quota_table_path
 from metering.clock import VirtualClock
 
 _PERIOD_AT: Final = 40  # bit of a word that its period begins at
@@ -117,3 +118,28 @@ class QuotaLimitSet(LimitSet):
         policies, _, rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")
         remaining = int(rate.partition(b";r=")[2].partition(b";")[0])
         return b"%b, %b\r\nRateLimit: %b\r\n" % (policies, policy, least if left < remaining else rate.rstrip())
+
+
+class QuotaHandles:
+    """Makes the quotas of one worker; opens their table when the first key has one."""
+
+    __slots__ = ("_clock", "_path", "_table")
+
+    def __init__(self, limit_table: Path, clock: VirtualClock) -> None:
+        self._path = quota_table_path(limit_table)
+        self._clock = clock
+        self._table: QuotaTable | None = None
+
+    def quota(self, name: str, document: dict[str, Any]) -> Quota:
+        """``document``: {"slot", "calls", "per", "timezone"}. Raises QuotaTableError, OSError."""
+        if self._table is None:
+            self._table = QuotaTable(self._path)
+        return Quota(
+            self._table,
+            document["slot"],
+            document["calls"],
+            document["per"],
+            name,
+            timezone=document["timezone"],
+            clock=self._clock,
+        )

@@ -59,3 +59,8 @@ class QuotaTable:
         self.words.release()
         self._map.close()
         os.close(self._file)
+
+
+def quota_table_path(limit_table: Path) -> Path:
+    """Beside the pool's limit table."""
+    return limit_table.with_suffix(".quotas")

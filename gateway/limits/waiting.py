@@ -28,13 +28,17 @@ class Waiting:
     """A request that waits. ``decided`` is called once with None, admitted, or with what refused it at the last.
 
     It is called in the middle of a turn, so it does no more than to have the loop call what follows.
-    ``is_gone`` is set by whoever no longer waits: it is passed over, and not called.
+    ``bound`` is what it waits for, as of the last turn. ``is_gone`` is set by whoever no longer waits: it is passed
+    over, and not called.
     """
 
-    __slots__ = ("deadline_ns", "decided", "is_gone", "limits")
+    __slots__ = ("bound", "deadline_ns", "decided", "is_gone", "limits")
 
-    def __init__(self, limits: LimitSet, deadline_ns: int, decided: Callable[[Bound | None], None]) -> None:
+    def __init__(
+        self, limits: LimitSet, bound: Bound, deadline_ns: int, decided: Callable[[Bound | None], None]
+    ) -> None:
         self.limits = limits
+        self.bound = bound
         self.deadline_ns = deadline_ns
         self.decided = decided
         self.is_gone = False
@@ -43,11 +47,12 @@ class Waiting:
 class WaitingRoom:
     """In order of arrival; those whose limits have capacity are not held up by those before them whose have none."""
 
-    __slots__ = ("_is_tended", "_news", "_pace", "_waiting", "wait_ns_max")
+    __slots__ = ("_awaited", "_is_tended", "_news", "_pace", "_waiting", "wait_ns_max")
 
     def __init__(self, wait_ms_max: int) -> None:
         self.wait_ns_max = wait_ms_max * 1_000_000
         self._waiting: deque[Waiting] = deque()
+        self._awaited: dict[LimitSet, Bound] = {}  # by set that somebody waits for, what he waits for
         self._is_tended = False
         self._news = asyncio.Event()
         self._pace = AsyncLimiter(1, TURN_S)
@@ -60,9 +65,14 @@ class WaitingRoom:
     def is_full(self) -> bool:
         return len(self._waiting) >= WAITING_MAX
 
+    def awaited(self, limits: LimitSet) -> Bound | None:
+        """What somebody waits for who would come before another of these limits."""
+        return self._awaited.get(limits)
+
     def enter(self, waiting: Waiting) -> bool:
         """False where a task has to run `tend` now. The room is not full."""
         self._waiting.append(waiting)
+        self._awaited.setdefault(waiting.limits, waiting.bound)
         self._news.set()
         was_tended, self._is_tended = self._is_tended, True
         return was_tended
@@ -93,6 +103,7 @@ class WaitingRoom:
         """
         refused: dict[LimitSet, Bound] = {}  # A set that has refused one has nothing for those behind it.
         kept: deque[Waiting] = deque()
+        awaited: dict[LimitSet, Bound] = {}
         due_ns = now_ns + self.wait_ns_max
         for waiting in self._waiting:
             if waiting.is_gone:
@@ -110,6 +121,8 @@ class WaitingRoom:
                 waiting.decided(bound)
                 continue
             due_ns = min(due_ns, waiting.deadline_ns)
+            waiting.bound = awaited[limits] = bound
             kept.append(waiting)
         self._waiting = kept
+        self._awaited = awaited
         return max(0, due_ns - now_ns)

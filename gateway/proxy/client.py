@@ -16,11 +16,11 @@ from gateway.http.grammar import EMPTY_LINES
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
-from gateway.limits.limit import Bound
+from gateway.proxy.admitting import Admitting
 from gateway.proxy.core import Core
 from gateway.proxy.cors import CorsRule, preflight_method, without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN, Downstream
+from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match, Unmatched
 from gateway.proxy.service import Address, KeyRule, Service
@@ -33,7 +33,7 @@ _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 _BACKEND_4XX, _BACKEND_5XX = BACKEND_ERRORS["backend_4xx"], BACKEND_ERRORS["backend_5xx"]
 
 
-class ClientConnection(Downstream):
+class ClientConnection(Admitting):
     """One client. Slots stand in the order of their lifetime."""
 
     __slots__ = (
@@ -70,6 +70,8 @@ class ClientConnection(Downstream):
 
     def eof_received(self) -> bool:
         """A half-close: the client may still be reading, so every request that came whole is answered first."""
+        if self._waiting is not None:
+            return False  # Whoever left looks the same, and would use up the capacity that it waits for.
         if (self._state is EXCHANGE and self._content_left == 0) or (self._state is HEAD and self._buffer):
             self._is_half_closed = True
             if self._state is HEAD:
@@ -170,15 +172,14 @@ class ClientConnection(Downstream):
         if length > service.body_bytes_max:
             self._refuse("body_too_large", f"the content is longer than {service.body_bytes_max} bytes", close=True)
             return
-        route = match.route
-        self._limits = limits = route.enforced
-        refused = limits.admit(self._started_ns)
-        if refused is not None:
-            self._refuse_over_limit(refused)
+        if service.is_plainly_limited:
+            self._limits = limits = match.route.enforced
+            refused = limits.admit(self._started_ns)
+            if refused is not None:
+                self._refuse_over(refused)
+                return
+        elif not self._passes_limits(match, service, length):
             return
-        if route.shadowed:
-            for shadow in route.shadowed:
-                shadow.admit(self._started_ns)  # What it says has no effect: shadow mode refuses nothing.
         self._forward(service, length)
 
     def _refuse_unmatched(self, unmatched: Unmatched, head_bytes: int) -> None:
@@ -218,14 +219,14 @@ class ClientConnection(Downstream):
         keys = service.keys
         if keys is not None:
             value = keys.value_in(head.raw, head.lowered)
-            if value is None or not (
-                (keys is self._key_rule and hmac.compare_digest(value, self._key_value))
-                or keys.key_of(value) is not None
-            ):
-                self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
-                return False
-            self._key_rule = keys
-            self._key_value = value
+            if value is None or keys is not self._key_rule or not hmac.compare_digest(value, self._key_value):
+                key = None if value is None else keys.key_of(value)
+                if value is None or key is None:
+                    self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
+                    return False
+                self._key_rule = keys
+                self._key_value = value
+                self._key = key
             if keys.strip:
                 head.fields = keys.stripped(head.fields)
         return True
@@ -250,7 +251,7 @@ class ClientConnection(Downstream):
         self._limits = limits = match.route.enforced
         refused = limits.admit(self._started_ns)
         if refused is not None:
-            self._refuse_over_limit(refused)
+            self._refuse_over(refused)
             return
         self._answer_preflight(fields)
 
@@ -265,11 +266,6 @@ class ClientConnection(Downstream):
         )
         self._end_exchange()
         self._next()
-
-    def _refuse_over_limit(self, bound: Bound) -> None:
-        # In whole seconds, rounded up: a sooner try would be refused again (RFC 9110 10.2.3).
-        wait_s = max(1, -(-bound.wait_ns(self._started_ns) // 1_000_000_000))
-        self._refuse("rate_limited", f"over the limit of the {bound.level}", b"Retry-After: %d\r\n" % wait_s)
 
     # --- forwarding
 
@@ -378,6 +374,11 @@ class ClientConnection(Downstream):
         upstream.transport.write(data)  # type: ignore[union-attr]
         if self._state is TUNNEL:
             upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+
+    def _read_waiting_content(self) -> None:
+        if self._content_left and self._buffer and self._is_exchanging():
+            data, self._buffer = self._buffer, b""
+            self._read_content(data)
 
     def _read_content(self, data: bytes) -> None:
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from gateway.limits.limit import Limit
+from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.service import Instance, RowOf, Service
 from gateway.proxy.target_book import TargetBook
@@ -58,8 +59,9 @@ class LimitHandles:
 class RouterBuilder:
     """One worker's. ``build`` a router to its end, put it in use, then ``discard`` to its end what it replaced."""
 
-    def __init__(self, table: LimitTable, workers: int, row_of: RowOf, book: TargetBook) -> None:
+    def __init__(self, table: LimitTable, workers: int, row_of: RowOf, book: TargetBook, quotas: QuotaHandles) -> None:
         self._table = table
+        self._quotas = quotas
         self._workers = workers
         self._row_of = row_of
         self._book = book
@@ -132,7 +134,7 @@ class RouterBuilder:
         targets = self._book.group(place.id, head["upstream"], instance.egress_ip)
         budget = self._book.budget(place.id, time.monotonic())
         read = partial(self._routes, file, place) if place.has_routes else None
-        service = Service(head, instance, row, limits.limit, targets, budget, read)
+        service = Service(head, instance, row, limits.limit, self._quotas.quota, targets, budget, read)
         if service.routes is not None and before is not None and before.routes is not None and before.routes.is_grown:
             service.routes.grow()  # While the one before has the leases, and not with a client waiting.
         return service

@@ -12,6 +12,8 @@ from typing import Any
 from gateway.http.fields import single_value
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
+from gateway.limits.quota import Quota, QuotaLimitSet
+from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
@@ -19,6 +21,7 @@ from gateway.routing.router import RouteTree
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
+MakeQuota = Callable[[str, dict[str, Any]], Quota]  # name, {"slot", "calls", "per", "timezone"}
 RowOf = Callable[[str, str, str, str], int]  # account, instance, region, service -> first cell
 
 
@@ -38,23 +41,43 @@ class Instance:
         self.limit = make_limit("instance", id, document["limit"]) if document["limit"] else None
 
 
+class Key:
+    """One API key, with what holds for it beside its route's limits."""
+
+    __slots__ = ("id", "limit", "quota")
+
+    def __init__(self, id: str, limit: Limit | None, quota: Quota | None) -> None:
+        self.id = id
+        self.limit = limit
+        self.quota = quota
+
+
 class KeyRule:
     """`auth: {type: key}`: hex SHA-256 digests of the whole field value."""
 
     __slots__ = ("_keys", "_name", "strip")
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], service: str, make_limit: MakeLimit, make_quota: MakeQuota) -> None:
         self._name = b"\n" + document["header"].lower().encode() + b":"
-        digests = [(bytes.fromhex(key["sha256"]), str(key["id"])) for key in document["keys"]]
-        self._keys = {digest: (digest, key_id) for digest, key_id in digests}
+        self._keys: dict[bytes, tuple[bytes, Key]] = {}
+        for item in document["keys"]:
+            digest = bytes.fromhex(item["sha256"])
+            name = f"{service}/{item['id']}"
+            limit = make_limit("key", name, item["limit"]) if item.get("limit") else None
+            quota = make_quota(name, item["quota"]) if item.get("quota") else None
+            self._keys[digest] = (digest, Key(str(item["id"]), limit, quota))
         self.strip: bool = document["strip"]
+
+    @property
+    def has_bounds(self) -> bool:
+        return any(key.limit is not None or key.quota is not None for _, key in self._keys.values())
 
     def value_in(self, raw: bytes, lowered: bytes) -> bytes | None:
         """The key's field value in a field section. A field that stands twice is no key."""
         return single_value(raw, lowered, self._name)
 
-    def key_of(self, value: bytes) -> str | None:
-        """Id of the key, else None.
+    def key_of(self, value: bytes) -> Key | None:
+        """The key, or None.
 
         The look-up is by digest, which a client cannot steer; the comparison itself takes constant time.
         """
@@ -90,9 +113,9 @@ def _methods(names: tuple[str, ...]) -> frozenset[bytes]:
 
 
 class Route:
-    """One API of a service, with every limit that holds for it."""
+    """One API of a service, with every limit that holds for it. ``shadowed`` refuse nothing."""
 
-    __slots__ = ("enforced", "id", "methods", "path", "shadowed")
+    __slots__ = ("_of_keys", "enforced", "id", "methods", "path", "shadowed")
 
     def __init__(
         self, id: str, methods: list[str], path: str, enforced: tuple[Limit, ...], shadowed: tuple[Limit, ...]
@@ -101,7 +124,21 @@ class Route:
         self.methods = _methods(tuple(methods))
         self.path = path.encode()
         self.enforced = LimitSet(enforced)
-        self.shadowed = [LimitSet((limit,)) for limit in shadowed]
+        self.shadowed = LimitSet(shadowed) if shadowed else None
+        self._of_keys: dict[str, LimitSet] | None = None
+
+    def limits_with(self, key: Key) -> LimitSet:
+        """The route's limits and the key's, to be taken together; made once for each key that comes."""
+        if key.limit is None and key.quota is None:
+            return self.enforced
+        if self._of_keys is None:
+            self._of_keys = {}
+        limits = self._of_keys.get(key.id)
+        if limits is None:
+            members = self.enforced.limits if key.limit is None else (*self.enforced.limits, key.limit)
+            limits = LimitSet(members) if key.quota is None else QuotaLimitSet(members, key.quota)
+            self._of_keys[key.id] = limits
+        return limits
 
 
 class Service:
@@ -118,6 +155,7 @@ class Service:
         "id",
         "idle_timeout_s",
         "instance",
+        "is_plainly_limited",
         "is_websocket",
         "keys",
         "pool_idle_s",
@@ -130,6 +168,7 @@ class Service:
         "row",
         "strips_path",
         "targets",
+        "waiting_room",
     )
 
     def __init__(
@@ -138,6 +177,7 @@ class Service:
         instance: Instance,
         row: int,
         make_limit: MakeLimit,
+        make_quota: MakeQuota,
         targets: TargetGroup,
         retry_budget: RetryBudget,
         read_routes: Callable[[], list[dict[str, Any]]] | None,
@@ -148,7 +188,7 @@ class Service:
         self.prefix_bytes = 0 if document["path"] == "/" else len(document["path"])
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
         self.is_websocket = document["protocol"] == "websocket"
-        self.keys = KeyRule(document["auth"]) if document["auth"] else None
+        self.keys = KeyRule(document["auth"], self.id, make_limit, make_quota) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
         self.cors = CorsRule(document["cors"]) if document["cors"] else None
@@ -169,6 +209,9 @@ class Service:
         is_shadow = document["limit_mode"] == "shadow"
         outer = (instance.limit,) if instance.limit else ()
         own = (make_limit("service", self.id, document["limit"]),) if document["limit"] else ()
+        self.waiting_room = WaitingRoom(document["wait_ms_max"]) if document["wait_ms_max"] else None
+        # True: a route's own limits decide alone and at once, and one test says so.
+        self.is_plainly_limited = not (is_shadow or self.waiting_room or (self.keys and self.keys.has_bounds))
         service_id = self.id  # Not self: a service that its own routes hold would be garbage for the collector.
 
         def route(id: str, methods: list[str], path: str, limit: dict[str, Any] | None) -> Route:

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from gateway.compiled import worker_environment
+from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.service import Service
 from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router
 from gateway.snapshot_file import Piece, SnapshotFile, encode
-from metering.cells import METERS
+from metering.cells import LIMIT_REFUSALS, METERS, SHADOW_REFUSALS
+from metering.clock import VirtualClock
 from metering.counter_file import CounterFileReader, row_cells, row_key
 from tests.node import ROOT, free_port
 
@@ -77,13 +79,25 @@ def instance(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+_NAMES = {
+    **METERS,
+    **{cell: f"limit_refused:{level}" for level, cell in LIMIT_REFUSALS.items()},
+    **{cell: f"shadow_refused:{level}" for level, cell in SHADOW_REFUSALS.items()},
+}
+
+
+def no_quotas() -> QuotaHandles:
+    """For a worker none of whose keys has one."""
+    return QuotaHandles(Path("/nowhere"), VirtualClock())
+
+
 def router_over(*services: dict[str, Any]) -> Router[Service]:
     """A router as a worker makes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "1.json"
         path.write_bytes(encode(1, 100, {"one": instance()}, map(Piece.of, services)))
         table = LimitTable.create(Path(folder) / "limits")
-        builder = RouterBuilder(table, 1, lambda *_: 0, TargetBook(lambda *_: None))
+        builder = RouterBuilder(table, 1, lambda *_: 0, TargetBook(lambda *_: None), no_quotas())
         steps = builder.build(SnapshotFile(path))
         while True:
             try:
@@ -223,7 +237,7 @@ class WorkerProcess:
                 into = sums.setdefault(row_key(raw).service, {})
                 for cell, value in enumerate(row_cells(raw)):
                     if value:
-                        into[METERS[cell]] = into.get(METERS[cell], 0) + value
+                        into[_NAMES[cell]] = into.get(_NAMES[cell], 0) + value
             reader.close()
         return sums
 

@@ -8,7 +8,7 @@ from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target_book import TargetBook
 from gateway.snapshot_file import Piece, SnapshotFile, encode
 from gateway.worker import FREEZE_SERVICES, Worker
-from tests.gateway.data_plane import Raw, instance, service, worker
+from tests.gateway.data_plane import Raw, instance, no_quotas, service, worker
 from tests.node import until
 
 SERVICES = 1000
@@ -29,7 +29,7 @@ async def test_the_loop_turns_many_times_while_a_large_snapshot_is_built(tmp_pat
         encode(1, 100, {"one": instance()}, (Piece.of(service(f"s{n}", 1, routes=routes)) for n in range(SERVICES)))
     )
     table = LimitTable.create(tmp_path / "lim")
-    bare = _Bare(RouterBuilder(table, 1, lambda *_: 0, TargetBook(lambda *_: None)))
+    bare = _Bare(RouterBuilder(table, 1, lambda *_: 0, TargetBook(lambda *_: None), no_quotas()))
     turns, is_done = 0, False
 
     async def count() -> None:

@@ -32,7 +32,7 @@ class Visitors:
             else:
                 self.refused.append((name, bound.level))
 
-        waiting = Waiting(limits, now_ns + self.room.wait_ns_max, decided)
+        waiting = Waiting(limits, limits.limits[-1], now_ns + self.room.wait_ns_max, decided)
         self.room.enter(waiting)
         return waiting
 
@@ -87,6 +87,8 @@ def test_one_without_capacity_does_not_hold_up_those_of_other_limits(path: Path)
     assert visitors.admitted == ["wide"]
     visitors.room.turn(2 * SECOND)
     assert visitors.admitted == ["wide", "narrow 0"]
+    assert visitors.room.awaited(wide) is None
+    assert visitors.room.awaited(narrow) is narrow.limits[1]
 
 
 def test_who_has_left_is_passed_over_and_takes_nothing(path: Path) -> None:

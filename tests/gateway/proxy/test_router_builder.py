@@ -14,7 +14,7 @@ from gateway.proxy.service import Service
 from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router, RouteTree
 from gateway.snapshot_file import Piece, SnapshotFile, encode
-from tests.gateway.data_plane import instance, service
+from tests.gateway.data_plane import instance, no_quotas, service
 
 LIMIT = {"slot": 5, "qps": 1000}
 ROUTES = [
@@ -32,7 +32,7 @@ def book() -> TargetBook:
 @pytest.fixture
 def builder(tmp_path: Path, book: TargetBook) -> RouterBuilder:
     table = LimitTable.create(tmp_path / "pool.lim")
-    return RouterBuilder(table, 1, lambda *key: hash(key), book)
+    return RouterBuilder(table, 1, lambda *key: hash(key), book, no_quotas())
 
 
 @pytest.fixture

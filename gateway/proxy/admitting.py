@@ -1,0 +1,113 @@
+"""A client's connection where limits decide: refusals by the level, and what is beyond a route's own limits, enforced
+at once: keys with limits and quotas, shadow mode, and waiting for capacity (DESIGN 1.5, 1.7; RULES X33).
+"""
+
+from __future__ import annotations
+
+import time
+
+from gateway.limits.limit import Bound
+from gateway.limits.waiting import Waiting, WaitingRoom
+from gateway.proxy.core import Core
+from gateway.proxy.downstream import LINGER, UNKNOWN, Downstream
+from gateway.proxy.matching import Match
+from gateway.proxy.service import Address, Key, Route, Service
+from metering.cells import LIMIT_REFUSALS, SHADOW_REFUSALS
+
+
+class Admitting(Downstream):
+    """``_key`` is the key of the last request that had one; ``_waiting`` is this request's place in a waiting room."""
+
+    __slots__ = ("_key", "_waiting")
+
+    def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
+        super().__init__(core, network, scheme, address)
+        self._key: Key | None = None
+        self._waiting: Waiting | None = None
+
+    def _refuse_over(self, bound: Bound) -> None:
+        self._meter.cells[self._row + LIMIT_REFUSALS[bound.level]] += 1
+        # In whole seconds, rounded up: who tried sooner would be refused again (RFC 9110 10.2.3).
+        wait_s = max(1, -(-bound.wait_ns(time.monotonic_ns()) // 1_000_000_000))
+        fields = b"Retry-After: %d\r\n" % wait_s
+        if bound.level == "quota":
+            self._refuse("quota_exceeded", "the quota of the key is used up", fields)
+        else:
+            self._refuse("rate_limited", f"over the limit of the {bound.level}", fields)
+
+    def _passes_limits(self, match: Match, service: Service, length: int) -> bool:
+        """Admits, where a route's own limits do not decide alone and at once. False: refused, or it waits."""
+        route = match.route
+        key = self._key if service.keys is not None else None
+        self._limits = limits = route.enforced if key is None else route.limits_with(key)
+        room = service.waiting_room
+        # Who waits for the same is before this one; who waits for something else must not be passed over unseen.
+        bound = None
+        if room is not None and not room.is_empty:
+            bound = room.awaited(limits)
+            if bound is None and not room.is_full and limits.limits:
+                bound = limits.limits[-1]
+        if bound is None:
+            bound = limits.admit(self._started_ns)
+        if bound is None:
+            self._pass_shadow(route, self._started_ns)
+            return True
+        if room is None or room.is_full or bound.level == "quota":
+            self._refuse_over(bound)
+        else:
+            self._wait(room, bound, match, length)
+        return False
+
+    def _pass_shadow(self, route: Route, now_ns: int) -> None:
+        """Counts what the limits in shadow mode would have refused, and refuses nothing."""
+        if route.shadowed is not None:
+            bound = route.shadowed.admit(now_ns)
+            if bound is not None:
+                self._meter.cells[self._row + SHADOW_REFUSALS[bound.level]] += 1
+
+    # --- waiting
+
+    def _wait(self, room: WaitingRoom, bound: Bound, match: Match, length: int) -> None:
+        loop = self._core.loop
+
+        def decided(refused: Bound | None) -> None:
+            loop.call_soon(self._end_wait, waiting, refused, match, length)
+
+        waiting = Waiting(self._limits, bound, self._started_ns + room.wait_ns_max, decided)
+        self._waiting = waiting
+        if not room.enter(waiting):
+            self._core.keep(loop.create_task(room.tend(), name="waiting room"))
+
+    def _end_wait(self, waiting: Waiting, refused: Bound | None, match: Match, length: int) -> None:
+        if waiting.is_gone:
+            return  # Since the turn that decided on it; what was taken for it is lost, as with a worker that dies.
+        self._waiting = None
+        if refused is not None:
+            self._refuse_over(refused)
+            return
+        self._pass_shadow(match.route, time.monotonic_ns())
+        self._forward(match.service, length)
+        self._read_waiting_content()
+
+    def _leave_waiting(self) -> None:
+        """The client is gone. It had asked, and was never admitted: a front-end error, and no call."""
+        waiting = self._waiting
+        if waiting is not None:
+            waiting.is_gone = True
+            self._waiting = None
+            self._meter.cells[self._row + LIMIT_REFUSALS[waiting.bound.level]] += 1
+            self._count_front_error("rate_limited")
+            self._end_exchange()
+            self._state = LINGER
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_waiting()
+        super().connection_lost(exc)
+
+    def _forward(self, service: Service, length: int) -> None:
+        """Begins the exchange with the upstream."""
+        raise NotImplementedError
+
+    def _read_waiting_content(self) -> None:
+        """Reads what of the request's content came while it waited."""
+        raise NotImplementedError
