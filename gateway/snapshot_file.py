@@ -16,20 +16,22 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.limits.entry import LimitEntry
+
 Document = dict[str, Any]
 
 
 class Piece(NamedTuple):
-    """One service, encoded. ``routes`` is empty where it has none; ``limits`` names those that it has slots of."""
+    """One service, encoded. ``routes`` is empty where it has none; ``limits`` are those that it has slots of."""
 
     id: str
     digest: str
     head: bytes
     routes: bytes
-    limits: tuple[str, ...] = ()
+    limits: tuple[LimitEntry, ...] = ()
 
     @classmethod
-    def of(cls, document: Document, limits: tuple[str, ...] = ()) -> Piece:
+    def of(cls, document: Document, limits: tuple[LimitEntry, ...] = ()) -> Piece:
         head = orjson.dumps({name: value for name, value in document.items() if name != "routes"})
         routes = orjson.dumps(document["routes"]) if document["routes"] else b""
         digest = blake2b(head + b"\n" + routes, digest_size=16).hexdigest()

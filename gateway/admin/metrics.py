@@ -25,6 +25,8 @@ class NodeState(Protocol):
     @property
     def targets_up(self) -> Iterable[tuple[str, str, bool]]: ...
     @property
+    def limits_admitted(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
     def clock_rate(self) -> float: ...
     @property
     def store_failures(self) -> int: ...
@@ -55,6 +57,13 @@ class NodeMetrics(Collector):
         )
         for account, currency, amount_e8 in state.balances:
             balance.add_metric([account, currency], amount_e8 / E8)
+        admitted = CounterMetricFamily(
+            "tollgate_limit_admitted",
+            "Requests that a limit let pass, by its level; what workers hold to pass at once is in it.",
+            labels=["instance", "service", "level"],
+        )
+        for labels, number in state.limits_admitted.items():
+            admitted.add_metric(labels, number)
         lag = GaugeMetricFamily(
             "tollgate_settlement_lag_seconds", "Since the oldest ended hour that is not settled ended."
         )
@@ -76,4 +85,4 @@ class NodeMetrics(Collector):
             "tollgate_reconcile_findings", "Contradictions in the store at the last reconciliation; 0 as it should be."
         )
         findings.add_metric([], state.reconcile_findings)
-        yield from (restarts, serving, balance, lag, rate, failures, reload, target_up, findings)
+        yield from (restarts, serving, balance, admitted, lag, rate, failures, reload, target_up, findings)

@@ -61,6 +61,14 @@ OPERATIONS: Final = (
         "put", "/v1/services/{id}", "Change a service", answer="Service", content="Service", refusals=(404, 409, 422)
     ),
     Operation("delete", "/v1/services/{id}", "Remove a service", 204, refusals=(404, 409)),
+    Operation(
+        "get",
+        "/v1/limits",
+        "Limits and quotas as they stand: setting, admitted, headroom",
+        answer="Limit",
+        is_list=True,
+        filters=("account", "instance", "service"),
+    ),
     Operation("get", "/v1/packs", "Resource packs", answer="Pack", is_list=True, filters=("account",)),
     Operation("post", "/v1/packs", "Buy a pack", 201, "Pack", False, (), "PackPurchase", True, (402, 404, 409, 422)),
     Operation("post", "/v1/packs/{id}/refund", "Give a pack back", 201, "Refund", False, (), None, True, (404, 409)),

@@ -116,6 +116,7 @@ def add_resources(app: web.Application) -> None:
             web.get("/v1/services/{id}", get_service),
             web.put("/v1/services/{id}", put_service),
             web.delete("/v1/services/{id}", delete_service),
+            web.get("/v1/limits", _listing(lambda office, filter: office.limits(filter))),
             web.get("/v1/packs", _listing(lambda office, filter: office.packs(filter))),
             web.post("/v1/packs", post_pack),
             web.post("/v1/packs/{id}/refund", post_pack_refund),

@@ -155,6 +155,27 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "source": {"enum": ["file", "api"], "readOnly": True},
         },
     ),
+    "Limit": object_of(
+        {
+            "level": {"enum": ["instance", "service", "route", "key", "quota"]},
+            "instance": TEXT,
+            "service": MAYBE_TEXT,
+            "route": MAYBE_TEXT,
+            "key": MAYBE_TEXT,
+            "mode": {"enum": ["enforce", "shadow"]},
+            "qps": MAYBE_NUMBER,
+            "burst": {"type": ["number", "null"], "description": "Requests at once after a rest, beside one"},
+            "admitted_last_second": MAYBE_NUMBER,
+            "admitted_last_minute": MAYBE_NUMBER,
+            "headroom": {"type": "integer", "description": "Requests that could come at once now; calls of a quota"},
+            "quota": {
+                "oneOf": [
+                    object_of({"calls": NUMBER, "per": {"enum": ["day", "month"]}, "used": NUMBER, "resets_at": TIME}),
+                    {"type": "null"},
+                ]
+            },
+        }
+    ),
     "Pack": object_of({"account": TEXT, **PACK}),
     "PackPurchase": {
         "oneOf": [

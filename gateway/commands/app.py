@@ -19,6 +19,7 @@ from gateway.commands.bill import bill
 from gateway.commands.errors import CommandError
 from gateway.commands.finding import Finder
 from gateway.commands.instance import instances
+from gateway.commands.limits import limits
 from gateway.commands.pack import packs
 from gateway.commands.restart import restart
 from gateway.commands.service import services
@@ -56,6 +57,7 @@ def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.T
     app.command()(explain)
     app.command("whatif")(what_if)
     app.command()(reconcile)
+    app.command()(limits)
     app.command("top-up")(top_up)
     app.command()(restart)
     app.add_typer(accounts, name="account")

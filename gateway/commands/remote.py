@@ -47,6 +47,9 @@ class RemoteDesk:
     def services(self, filter: Filter) -> list[Document]:
         return self._list("/v1/services", filter)
 
+    def limits(self, filter: Filter) -> list[Document]:
+        return self._list("/v1/limits", filter)
+
     def add_service(self, document: Document) -> Document:
         return self._call("POST", "/v1/services", document)
 

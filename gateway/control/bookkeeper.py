@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from config.schema import Settings
+from gateway.control.limit_view import LimitView
 from gateway.control.office import Office
 from gateway.control.ports import Wiring
 from gateway.control.run_files import RunFiles
@@ -35,6 +36,8 @@ class Bookkeeper:
         self.settings = settings
         self.files = SnapshotFiles(data_dir)
         self.store = Store(settings, wiring)
+        self.limits = LimitView(self.files, self.store.clock, settings.billing.timezone)
+        self.store.office.limit_rows = self.limits.rows
         self.entitlements: Mapping[str, bool] = {}
         self.balances: Sequence[tuple[str, str, int]] = ()
         self.lag_s = 0.0
@@ -57,6 +60,7 @@ class Bookkeeper:
 
     def collect(self, gone_writers: Sequence[str] = ()) -> None:
         """Counter files into the store. A run file goes once its writer's last counts are committed."""
+        self.limits.look(time.monotonic_ns())
         for writer in gone_writers:
             self.store.collector.writer_gone(writer)
         self.store.collector.collect()

@@ -336,6 +336,10 @@ class Control:
         return self._targets.states()
 
     @property
+    def limits_admitted(self) -> Mapping[tuple[str, str, str], int]:
+        return self._books.limits.admitted
+
+    @property
     def settlement_lag_s(self) -> float:
         return self._books.lag_s
 

@@ -5,6 +5,7 @@ Used on one thread. Nothing here knows of workers or of HTTP: without a running 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine
@@ -44,6 +45,7 @@ class Office(BillingOffice):
         wiring: Wiring,
     ) -> None:
         self.settings = settings
+        self.limit_rows: Callable[[], list[Document]] | None = None  # a running node's
         self._catalog = catalog
         self._price_book = price_book
         self._engine = engine
@@ -143,6 +145,17 @@ class Office(BillingOffice):
 
     def remove_service(self, id: str) -> None:
         self._book.remove(id)
+
+    def limits(self, filter: Filter) -> list[Document]:
+        """Every limit and quota in use, as it stands. Raises Refusal not_running: without a node there are none."""
+        if self.limit_rows is None:
+            raise Refusal("not_running", "no node runs on this data_dir, and limits are a running node's")
+        accounts = {one.id: one.account for one in self.settings.instances}
+        return [
+            row
+            for row in filter.select(self.limit_rows(), "instance", "service")
+            if filter.account in (None, accounts.get(row["instance"]))
+        ]
 
     # Usage and bills
 

@@ -91,15 +91,20 @@ def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[
     specs = []
     if settings.entry:
         entries = tuple(_entry(entry) for entry in settings.entry)
-        workers = settings.shared_workers or len(os.sched_getaffinity(0))
-        specs.append(PoolSpec(SHARED, entries, workers, limits=limit_table(SHARED), **common))
+        specs.append(PoolSpec(SHARED, entries, workers_of(settings, SHARED), limits=limit_table(SHARED), **common))
     for instance in settings.instances:
         if instance.type == "dedicated":
             entries = tuple(_entry(entry) for entry in instance.entry or ())
-            specs.append(
-                PoolSpec(instance.id, entries, instance.workers or 1, limits=limit_table(instance.id), **common)
-            )
+            workers = workers_of(settings, instance.id)
+            specs.append(PoolSpec(instance.id, entries, workers, limits=limit_table(instance.id), **common))
     return specs
+
+
+def workers_of(settings: Settings, pool: str) -> int:
+    """How many workers a pool has."""
+    if pool == SHARED:
+        return settings.shared_workers or len(os.sched_getaffinity(0))
+    return next((one.workers for one in settings.instances if one.id == pool), None) or 1
 
 
 def _entry(entry: schema.Entry) -> Entry:

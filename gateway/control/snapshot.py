@@ -6,34 +6,35 @@ The shape is plain data ready for use, so that a worker checks nothing: see READ
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from config.catalog import Catalog
 from config.schema import Cors, Health, InstanceSettings, ServiceSettings, Settings
-from gateway.control.pools import SHARED
+from gateway.control.pools import SHARED, workers_of
+from gateway.limits.entry import LimitEntry
 from gateway.snapshot_file import Piece
 
 Document = dict[str, Any]
-# (pool, name of the limit) -> its slot in the pool's limit table.
+# (pool, name of the limit or quota) -> its slot in the pool's table of them.
 SlotOf = Callable[[str, str], int]
 
 
 class PoolSnapshot(NamedTuple):
-    """What a pool's workers route by, without a version. ``limits`` names those of the instances."""
+    """What a pool's workers route by, without a version. ``limits`` are those of the instances."""
 
     burst_ms: int
     instances: dict[str, Document]
     services: list[Piece]
-    limits: tuple[str, ...]
+    limits: tuple[LimitEntry, ...]
+    workers: int = 1
 
-    def limit_names(self) -> set[str]:
-        names = set(self.limits)
+    def limit_entries(self) -> Iterator[LimitEntry]:
+        yield from self.limits
         for piece in self.services:
-            names.update(piece.limits)
-        return names
+            yield from piece.limits
 
     def differs(self, other: PoolSnapshot) -> bool:
         """By digests: comparing what they were made from takes longer than anything else here."""
@@ -78,13 +79,14 @@ def compile_snapshots(
         by_instance.setdefault(service.instance, []).append(service)
     for pool in [SHARED, *(one.id for one in settings.instances if one.type == "dedicated")]:
         members = {one.id: one for one in settings.instances if pool_of(one) == pool}
-        compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool), log_share)
+        timezone = settings.billing.timezone
+        compiler = _PoolCompiler(catalog, entitlements, partial(slot_of, pool), log_share, timezone)
         instances = {id: compiler.instance(one) for id, one in members.items()}
         limits = compiler.limits_named()
         pieces = [
             compiled.piece(service, one, compiler) for id, one in members.items() for service in by_instance.get(id, ())
         ]
-        pools[pool] = PoolSnapshot(settings.limits.burst_ms, instances, pieces, limits)
+        pools[pool] = PoolSnapshot(settings.limits.burst_ms, instances, pieces, limits, workers_of(settings, pool))
     compiled.turn()
     return pools
 
@@ -96,13 +98,19 @@ def pool_of(instance: InstanceSettings) -> str:
 
 class _PoolCompiler:
     def __init__(
-        self, catalog: Catalog, entitlements: Mapping[str, bool], slot_of: Callable[[str], int], log_share: float
+        self,
+        catalog: Catalog,
+        entitlements: Mapping[str, bool],
+        slot_of: Callable[[str], int],
+        log_share: float,
+        timezone: str,
     ) -> None:
         self.catalog = catalog
+        self._timezone = timezone
         self._entitlements = entitlements
         self._slot_of = slot_of
         self._log_share = log_share
-        self._named: list[str] = []  # the limits since the last look
+        self._named: list[LimitEntry] = []  # the limits since the last look
 
     def instance(self, instance: InstanceSettings) -> Document:
         qps = instance_qps(instance, self.catalog)
@@ -114,22 +122,25 @@ class _PoolCompiler:
             "body_max": body_max(instance, self.catalog),
             "egress_ip": instance.egress_ip,
             "log_share": self._log_share if instance.access_log is None else instance.access_log,
-            "limit": None if qps is None else self._limit(f"instance:{instance.id}", qps),
+            "limit": None
+            if qps is None
+            else self._limit(LimitEntry(f"instance:{instance.id}", instance=instance.id, qps=qps)),
         }
 
     def piece(self, service: ServiceSettings, instance: InstanceSettings) -> Piece:
         return Piece.of(self._service(service, instance), self.limits_named())
 
-    def limits_named(self) -> tuple[str, ...]:
-        """The names of the limits compiled since the last call."""
-        names, self._named = tuple(self._named), []
-        return names
+    def limits_named(self) -> tuple[LimitEntry, ...]:
+        """The limits compiled since the last call."""
+        named, self._named = tuple(self._named), []
+        return named
 
     def _service(self, service: ServiceSettings, instance: InstanceSettings) -> Document:
         outer_qps = instance_qps(instance, self.catalog)
         qps = _least(service.qps, self.catalog.limits_of(instance).service)
         # One no stricter than the instance's is held by that one already.
         is_stricter = outer_qps is None or qps < outer_qps
+        entry = LimitEntry("", instance=service.instance, service=service.id, is_shadow=service.limit_mode == "shadow")
         return {
             "id": service.id,
             "instance": service.instance,
@@ -139,27 +150,47 @@ class _PoolCompiler:
             "protocol": service.protocol,
             "limit_mode": service.limit_mode,
             "wait_ms_max": service.wait_ms_max,
-            "limit": self._limit(f"service:{service.id}", qps) if is_stricter else None,
-            "auth": _auth(service),
+            "limit": self._limit(entry._replace(name=f"service:{service.id}", qps=qps)) if is_stricter else None,
+            "auth": self._auth(service, entry._replace(is_shadow=False)),
             "allow": [str(cidr) for cidr in service.allow],
             "deny": [str(cidr) for cidr in service.deny],
             "cors": None if service.cors is None else _cors(service.cors),
             "upstream": _upstream(service),
-            "routes": [self._route(service, instance, route, qps) for route in service.routes],
+            "routes": [self._route(service, instance, route, entry, qps) for route in service.routes],
         }
 
-    def _route(self, service: ServiceSettings, instance: InstanceSettings, route: Any, outer_qps: int) -> Document:
+    def _route(
+        self, service: ServiceSettings, instance: InstanceSettings, route: Any, entry: LimitEntry, outer_qps: int
+    ) -> Document:
         qps = _least(route.qps, self.catalog.limits_of(instance).route)
-        return {
-            "id": route.id,
-            "methods": list(route.methods),
-            "path": route.path,
-            "limit": self._limit(f"route:{service.id}/{route.id}", qps) if qps < outer_qps else None,
-        }
+        limit = None
+        if qps < outer_qps:
+            limit = self._limit(entry._replace(name=f"route:{service.id}/{route.id}", part=route.id, qps=qps))
+        return {"id": route.id, "methods": list(route.methods), "path": route.path, "limit": limit}
 
-    def _limit(self, name: str, qps: int) -> Document:
-        self._named.append(name)
-        return {"slot": self._slot_of(name), "qps": qps}
+    def _auth(self, service: ServiceSettings, entry: LimitEntry) -> Document | None:
+        if service.auth.type == "none":
+            return None
+        keys: list[Document] = []
+        for key in service.auth.keys:
+            of_key = entry._replace(part=key.id)
+            document: Document = {"id": key.id, "sha256": key.sha256.lower()}
+            if key.qps is not None:
+                document["limit"] = self._limit(of_key._replace(name=f"key:{service.id}/{key.id}", qps=key.qps))
+            if key.quota is not None:
+                name, calls, per = f"quota:{service.id}/{key.id}", key.quota.calls, key.quota.per
+                slot = self._name(of_key._replace(name=name, qps=calls, per=per))
+                document["quota"] = {"slot": slot, "calls": calls, "per": per, "timezone": self._timezone}
+            keys.append(document)
+        return {"header": service.auth.header, "strip": service.auth.strip, "keys": keys}
+
+    def _limit(self, entry: LimitEntry) -> Document:
+        return {"slot": self._name(entry), "qps": entry.qps}
+
+    def _name(self, entry: LimitEntry) -> int:
+        slot = self._slot_of(entry.name)
+        self._named.append(entry._replace(slot=slot))
+        return slot
 
 
 def instance_qps(instance: InstanceSettings, catalog: Catalog) -> int | None:
@@ -194,16 +225,6 @@ def _cors(cors: Cors) -> Document:
         "expose": list(cors.expose),
         "credentials": cors.credentials,
         "max_age": int(cors.max_age),
-    }
-
-
-def _auth(service: ServiceSettings) -> Document | None:
-    if service.auth.type == "none":
-        return None
-    return {
-        "header": service.auth.header,
-        "strip": service.auth.strip,
-        "keys": [{"id": key.id, "sha256": key.sha256.lower()} for key in service.auth.keys],
     }
 
 

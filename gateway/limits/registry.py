@@ -6,16 +6,23 @@ import os
 from collections.abc import Set
 from heapq import heapify, heappop, heappush
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
-from gateway.limits.table import SLOTS, LimitTable
+from gateway.limits.table import SLOTS
+
+
+class Table(Protocol):
+    """What slots are of."""
+
+    def reset(self, slot: int) -> None: ...
 
 
 class SlotRegistry:
     """Names (`instance:acme`, `service:orders`, `route:orders/list`) to slot numbers."""
 
-    def __init__(self, path: Path, table: LimitTable) -> None:
+    def __init__(self, path: Path, table: Table) -> None:
         self._path = path
         self._table = table
         self._slots: dict[str, int] = orjson.loads(path.read_bytes()) if path.exists() else {}
@@ -40,6 +47,10 @@ class SlotRegistry:
             self._slots[name] = slot
             self._is_written = False
         return slot
+
+    @property
+    def names(self) -> Set[str]:
+        return self._slots.keys()
 
     def keep_only(self, names: Set[str]) -> None:
         """Forgets the limits that no snapshot has any more, and writes the book where it changed."""

@@ -25,7 +25,8 @@ class Setting:
         self.word = qps | burst_ms << _BURST_AT | workers << _WORKERS_AT
         self.interval_ns = -(-1_000_000_000 // qps)  # rounded up: never faster than the limit
         holders = 2 * workers  # at a restart the old workers drain while the new ones serve
-        burst_ns = max(self.interval_ns, burst_ms * 1_000_000)
+        # In whole tokens too, since the rounded interval would cost one of them.
+        burst_ns = max(max(1, qps * burst_ms // 1000) * self.interval_ns, burst_ms * 1_000_000)
         # Leases cost at the most an eighth of the burst.
         self.lease = max(1, min(LEASE_MAX, 1 + burst_ns // (8 * holders * self.interval_ns)))
         self.tolerance_ns = burst_ns - holders * (self.lease - 1) * self.interval_ns

@@ -84,9 +84,9 @@ class LimitTable:
         fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def reset(self, slot: int) -> None:
-        """A slot for a new limit: no debt, nothing taken, no setting yet."""
+        """A slot for a new limit: no debt, no setting yet. What was taken counts on: who looks sees differences."""
         at = slot * WORDS_PER_SLOT
-        self.words[at] = self.words[at + SETTING] = self.words[at + TAKEN] = 0
+        self.words[at] = self.words[at + SETTING] = 0
 
     def set(self, settings: Iterable[tuple[int, Setting]], now_ns: int) -> None:
         """From here on these (slot, setting) hold, for every worker. The control process's to call.

@@ -6,7 +6,10 @@ from typing import Any, TypeVar
 
 from config.loading import load_settings
 from gateway.control.errors import StartError
+from gateway.control.limit_view import LimitView
 from gateway.control.office import Office
+from gateway.control.snapshot import compile_snapshots
+from gateway.control.snapshot_files import SnapshotFiles
 from gateway.control.store import Store
 from gateway.main import WIRING
 from tests.gateway.control.configuration import write_config
@@ -23,6 +26,14 @@ class DeskNode:
         self.store = Store(self.settings, WIRING)
         self.store.sync(self.settings)
         self.store.load_services(self.settings)
+        self.files = SnapshotFiles(Path(self.settings.node.data_dir))
+        entitlements = self.store.biller.entitlements()
+        self.files.write(
+            compile_snapshots(
+                self.settings, self.store.catalog, self.store.book.services(), entitlements, self.files.slot_of
+            )
+        )
+        self.store.office.limit_rows = LimitView(self.files, self.store.clock, "Asia/Shanghai").rows
         self.is_up = True
         self.restarts = 0
 
@@ -56,4 +67,5 @@ class DeskNode:
         return b"tollgate_calls_total 0\n"
 
     def close(self) -> None:
+        self.files.close()
         self.store.close()

@@ -156,6 +156,17 @@ async def test_lists_are_items_and_next_and_can_be_filtered(client: TestClient, 
     assert [item["id"] for item in listed["items"]] == ids
 
 
+async def test_limits_are_listed_as_they_stand(client: TestClient) -> None:
+    items = (await get(client, "/v1/limits?instance=acme-shared"))["items"]
+    assert [(one["level"], one["qps"], one["route"]) for one in items] == [
+        ("instance", 300, None),
+        ("service", 100, None),
+        ("route", 50, "list"),
+    ]
+    assert [one["headroom"] for one in items] == [31, 11, 6]
+    assert (await get(client, "/v1/limits?service=none"))["items"] == []
+
+
 async def test_an_instance_shows_its_limits_and_whether_it_serves(client: TestClient) -> None:
     shared, dedicated = (await get(client, "/v1/instances"))["items"]
     assert shared["limits"] == {"instance": 300, "service": 500, "route": 500}

@@ -167,3 +167,9 @@ def test_restart_without_a_node_is_refused(bare: Tollgate, tmp_path: Path) -> No
     done = bare("restart", "-c", str(write_config(tmp_path)))
     assert done.code == 1
     assert "no node runs" in done.errors
+
+
+def test_limits_are_a_running_nodes(bare: Tollgate, tmp_path: Path) -> None:
+    refused = bare("limits", "-c", str(write_config(tmp_path)))
+    assert (refused.code, refused.out) == (1, "")
+    assert "not_running" in refused.errors

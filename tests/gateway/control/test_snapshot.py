@@ -162,4 +162,8 @@ def test_the_limits_of_a_pool_are_named_for_its_book_of_slots(tmp_path: Path) ->
     path.write_text(config_text())
     settings = load_settings(path)
     pools = compile_snapshots(settings, load_catalog(), settings.services, {}, Slots())
-    assert pools["shared"].limit_names() == {"instance:acme-shared", "service:orders", "route:orders/list"}
+    assert {entry.name for entry in pools["shared"].limit_entries()} == {
+        "instance:acme-shared",
+        "service:orders",
+        "route:orders/list",
+    }

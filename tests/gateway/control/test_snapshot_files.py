@@ -5,6 +5,7 @@ import pytest
 
 from gateway.control.snapshot import PoolSnapshot
 from gateway.control.snapshot_files import SnapshotFiles
+from gateway.limits.entry import LimitEntry
 from gateway.limits.table import LimitTable
 from gateway.snapshot_file import SnapshotFile
 
@@ -17,7 +18,8 @@ def files(tmp_path: Path) -> Iterator[SnapshotFiles]:
 
 
 def document(n: int, *limits: str) -> PoolSnapshot:
-    return PoolSnapshot(n, {}, [], limits)
+    entries = (LimitEntry(name, slot) for slot, name in enumerate(limits))
+    return PoolSnapshot(n, {}, [], tuple(entries))
 
 
 def test_a_snapshot_says_its_version_and_an_unchanged_one_is_not_written_again(files: SnapshotFiles) -> None:
