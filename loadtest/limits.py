@@ -147,6 +147,8 @@ def measure_three(workers: int, seconds: float) -> list[tuple[str, int, list[Str
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
+    parser.add_argument("--limits", type=int, nargs="*", default=LIMITS)
     parser.add_argument("--strict", action="store_true", help="fail below 0.98 L, too: for a machine that is at rest")
     arguments = parser.parse_args()
     console, seconds = Console(), arguments.seconds
@@ -154,8 +156,8 @@ def main() -> int:
     table = Table(box=None, pad_edge=False)
     for title in ("workers", "L", "offered", "admitted", "of L", "at most", "by second"):
         table.add_column(title, justify="right")
-    for workers in WORKERS:
-        for qps, stream in measure_one(workers, LIMITS, seconds).items():
+    for workers in arguments.workers:
+        for qps, stream in measure_one(workers, arguments.limits, seconds).items():
             admitted, lasted_s = len(stream.admitted_s), stream.ended_s - stream.began_s
             share, by_second = admitted / (qps * seconds), stream.by_second()
             table.add_row(
