@@ -1,136 +1,41 @@
 """The configuration file as types (DESIGN 1.2). Attribute names are the file's keys; units: seconds, bytes, e8.
 
-What one value can say of itself is checked here; what holds between values is in `checks.py`.
+What one value can say of itself is checked in `values.py`; what holds between values, in `checks.py`.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, AwareDatetime, Field
 
-from config.catalog import Size, Strict
+from config.catalog import Strict
 from config.prices import Money
-from config.units import parse_duration
-
-
-class Bind(NamedTuple):
-    """An address to listen on."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _bind(value: object) -> Bind:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})", value) if isinstance(value, str) else None
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise ValueError(f'{value!r} is no address to listen on, as "127.0.0.1:8080"')
-    host = match[1].strip("[]")
-    ipaddress.ip_address(host)
-    return Bind(host, int(match[2]))
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a path is needed")
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value
-
-
-def _prefix(value: str) -> str:
-    if not re.fullmatch(r"/|(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+", value):
-        raise ValueError(f"{value!r} is no path prefix: a slash before each segment and none at the end")
-    return value
-
-
-def _route_path(value: str) -> str:
-    segment = r"(?:[A-Za-z0-9\-._~!$&'()+,;=:@%]+|\{[A-Za-z_][A-Za-z0-9_]*\})"
-    if not re.fullmatch(rf"/|(?:/{segment})+/?|(?:/{segment})*/\*", value):
-        raise ValueError(f"{value!r} is no route path: segments, {{name}} for one of them, * for the rest at the end")
-    return value
-
-
-def _host(value: str) -> str:
-    label = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    if not re.fullmatch(rf"(?:\*\.)?{label}(?:\.{label})*", value):
-        raise ValueError(f"{value!r} is no host name, nor a wildcard as *.example.com")
-    return value.lower()
-
-
-def _server_name(value: str) -> str:
-    if value.startswith("*."):
-        raise ValueError(f"{value!r} is no host name: a server has one, without wildcards")
-    return _host(value)
-
-
-def _cidr(value: str) -> str:
-    return str(ipaddress.ip_network(value, strict=False))
-
-
-def _address(value: str) -> str:
-    return str(ipaddress.ip_address(value))
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{value!r} is no http or https address of a target")
-    _ = parts.port  # Raises ValueError when it is none.
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone") from None
-    return value
-
-
-_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\s*(B|[KMG]i?B)$", "description": "16MiB, 64KiB"})
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    PlainSerializer(lambda seconds: f"{seconds:g}s", when_used="json"),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$", "description": "30s, 100ms, 2h"}
-    ),
-]
-ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json"), _SIZE_SCHEMA]
-BindAddress = Annotated[
+from config.values import (
+    Address,
     Bind,
-    BeforeValidator(_bind),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$", "description": "address:port"}),
-]
-FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
-Cidr = Annotated[str, AfterValidator(_cidr)]
-Network = Literal["internet", "vpc"]
-TlsVersion = Literal["1.2", "1.3"]
-Qps = Annotated[int, Field(ge=1, le=50_000)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
-
-
-FieldName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")]
-Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+)$")]  # RFC 6454 6.2, or any
-Share = Annotated[float, Field(ge=0, le=1)]
+    BindAddress,
+    ByteSize,
+    Cidr,
+    Currency,
+    Duration,
+    FieldName,
+    FilePath,
+    HostName,
+    Id,
+    Network,
+    Origin,
+    PathPrefix,
+    Qps,
+    RoutePath,
+    ServerName,
+    Share,
+    TargetUrl,
+    Timezone,
+    TlsVersion,
+)
 
 
 class Node(Strict):
@@ -175,7 +80,7 @@ class Store(Strict):
 
 class BillingSettings(Strict):
     price_book: str = "usd"
-    timezone: Annotated[str, AfterValidator(_timezone)] = "Asia/Shanghai"
+    timezone: Timezone = "Asia/Shanghai"
     egress_basis: Literal["application", "wire"] = "application"
 
 
@@ -272,7 +177,7 @@ class InstanceSettings(Strict):
     entry: tuple[Entry, ...] | None = None
     workers: int | None = Field(default=None, ge=1, le=64)
     body_max: ByteSize | None = None
-    egress_ip: Annotated[str, AfterValidator(_address)] | None = None
+    egress_ip: Address | None = None
     access_log: Share | None = None  # the share of its exchanges that is logged
 
 
@@ -316,7 +221,7 @@ class AccessLogSettings(Strict):
 
 
 class Target(Strict):
-    url: Annotated[str, AfterValidator(_url)]
+    url: TargetUrl
     weight: int = Field(default=1, ge=1, le=1000)
 
 
@@ -339,7 +244,7 @@ class UpstreamTls(Strict):
 
     verify: bool = True
     ca: FilePath | None = None
-    server_name: Annotated[str, AfterValidator(_server_name)] | None = None
+    server_name: ServerName | None = None
     certificate: FilePath | None = None
     key: FilePath | None = None
 
@@ -361,15 +266,15 @@ class Upstream(Strict):
 class Route(Strict):
     id: Id
     methods: tuple[Annotated[str, Field(pattern="^[A-Z]{1,32}$")], ...] = ()
-    path: Annotated[str, AfterValidator(_route_path)]
+    path: RoutePath
     qps: Qps | None = None
 
 
 class ServiceSettings(Strict):
     id: Id
     instance: Id
-    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
-    path: Annotated[str, AfterValidator(_prefix)]  # default: /<id>, put in before
+    hosts: tuple[HostName, ...] = ()
+    path: PathPrefix  # default: /<id>, put in before
     strip_path: bool = True
     protocol: Literal["http", "websocket"] = "http"
     qps: Qps | None = None

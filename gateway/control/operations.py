@@ -9,7 +9,8 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from config.catalog import Strict
 from config.documents import faults_of
 from config.prices import Money
-from config.schema import Id, Prepaid
+from config.schema import Prepaid
+from config.values import Id
 from gateway.control.errors import Refusal
 from gateway.control.filter import parse_month
 
