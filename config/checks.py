@@ -40,8 +40,6 @@ class Scope:
 def check(scope: Scope) -> list[Fault]:
     """Every fault between values."""
     faults = list(_duplicates(scope))
-    if scope.settings.billing.egress_basis == "wire":
-        faults.append(Fault("billing.egress_basis", "wire bytes are not metered yet: they would bill nothing"))
     faults += _access_log(scope)
     for account in scope.settings.accounts:
         if account.currency != scope.book.currency:

@@ -162,6 +162,8 @@ class ClientConnection(Admitting):
         service = match.service
         self._service = service
         self._row = row = service.row
+        if row != self.wire.row:
+            self.wire.turn_to(row)
         self._meter.cells[row + INGRESS] += head_bytes
         if service.has_checks:
             if not self._passes_checks(service):
@@ -188,6 +190,7 @@ class ClientConnection(Admitting):
         if service is not None:
             self._service = service
             self._row = service.row
+        self.wire.turn_to(self._row)
         self._meter.cells[self._row + INGRESS] += head_bytes
         self._refuse(unmatched.code, unmatched.detail, unmatched.fields, close=unmatched.closes)
 
@@ -358,7 +361,7 @@ class ClientConnection(Admitting):
 
     def _send_head(self, service: Service, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
-        upstream.begin(self)
+        upstream.begin(self, self._row)
         text = self._text
         if self._pending:
             text += b"".join(self._pending)

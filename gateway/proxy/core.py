@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SWEEP_INTERVAL_S: Final = 0.25  # How exact deadlines are; a timer for each request would cost more than its head.
+WIRE_INTERVAL_S: Final = 1.0  # How far wire bytes may be behind, and so what of them a killed worker takes along.
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Core:
         "_request_number",
         "_request_prefix",
         "access_log",
+        "_wire_due_s",
         "anonymous_row",
         "bounds",
         "clients",
@@ -74,6 +76,7 @@ class Core:
         self.tasks: set[asyncio.Task[None]] = set()  # connects under way
         self.is_draining = False
         self.now_s = time.monotonic()  # coarse: as of the last sweep
+        self._wire_due_s = 0.0
         self._request_prefix = secrets.token_hex(8).encode()
         self._request_number = 0
 
@@ -92,6 +95,16 @@ class Core:
             client.deadline_passed()
         for upstream in [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]:
             upstream.deadline_passed()
+        if now_s >= self._wire_due_s:
+            self._wire_due_s = now_s + WIRE_INTERVAL_S
+            self.count_wire()
+
+    def count_wire(self) -> None:
+        """Reads every connection on which something moved. 1 us each; also due before the hour turns."""
+        for client in self.clients:
+            client.wire.count(client.is_at_rest)
+        for upstream in self.upstreams:
+            upstream.wire.count(upstream.client is None)
 
     def keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)

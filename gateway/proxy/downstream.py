@@ -24,6 +24,7 @@ from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.service import Address, Service
 from gateway.proxy.upstream import UpstreamConnection
+from gateway.proxy.wire import Wire
 from metering.cells import (
     BACKEND_ERRORS,
     CALLS,
@@ -72,6 +73,7 @@ class Downstream:
         "_is_trusted",
         "_forwarded",
         "transport",
+        "wire",
         "head",
         "_buffer",
         "_is_read_paused",
@@ -102,6 +104,7 @@ class Downstream:
         self._core = core
         self._meter = core.meter
         self._egress_offset = egress_cell("client", network, "application")
+        self.wire = Wire(core.meter, self._egress_offset)
         self._scheme = scheme.encode()
         self._address = address
         self._address_text = b""
@@ -136,6 +139,7 @@ class Downstream:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.wire.begin(transport)
         if self._address is UNKNOWN and (peer := transport.get_extra_info("peername")):
             self._address = ipaddress.ip_address(peer[0].partition("%")[0])
         self._address_text = str(self._address).encode()
@@ -147,6 +151,7 @@ class Downstream:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.clients.discard(self)
+        self.wire.end(self._core.anonymous_row)
         if self._state is EXCHANGE or self._state is TUNNEL:
             # Forwarding began, so it is a call whatever follows (X10).
             self._count_call()
@@ -157,6 +162,10 @@ class Downstream:
             self._count_front_error("bad_request")
         self._state = LINGER
         self._buffer = b""
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self._state is HEAD
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf
@@ -259,6 +268,7 @@ class Downstream:
         """A request refused before its head was understood."""
         self._state = EXCHANGE
         self._row = self._core.anonymous_row
+        self.wire.turn_to(self._row)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
         self.head.method = b""
@@ -271,6 +281,7 @@ class Downstream:
         self._closes_after = self._closes_after or close or self.head.content_length != 0
         if code == "account_suspended":
             self._row = self._core.anonymous_row  # X15: nothing billed while suspended, its bytes neither.
+            self.wire.turn_to(self._row)
         self._answer(code, detail, fields)
 
     def _fail(self, code: str, detail: str) -> None:

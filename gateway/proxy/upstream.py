@@ -13,6 +13,7 @@ from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.proxy.core import Core
 from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.target import Target
+from gateway.proxy.wire import Wire
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -49,6 +50,7 @@ class UpstreamConnection:
         "phase",
         "target",
         "transport",
+        "wire",
     )
 
     def __init__(self, core: Core, target: Target, pool_idle_s: float) -> None:
@@ -57,6 +59,7 @@ class UpstreamConnection:
         self._pool_idle_s = pool_idle_s
         # for the connection
         self.transport: asyncio.Transport | None = None
+        self.wire = Wire(core.meter, target.egress_offset)
         self.head = ResponseHead()
         self.is_reused = False
         self.deadline_s = inf
@@ -70,6 +73,7 @@ class UpstreamConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.wire.begin(transport)
         self._core.upstreams.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -205,6 +209,7 @@ class UpstreamConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
         self.target.connections.discard(self)
+        self.wire.end(self._core.anonymous_row)
         client = self.client
         if client is None:
             self._leave_rest()
@@ -256,9 +261,11 @@ class UpstreamConnection:
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
-    def begin(self, client: ClientConnection) -> None:
-        """Takes an exchange; its bytes follow by `transport.write`."""
+    def begin(self, client: ClientConnection, row: int) -> None:
+        """Takes an exchange of that row; its bytes follow by `transport.write`."""
         self.client = client
+        if row != self.wire.row:
+            self.wire.turn_to(row)
         self.target.outstanding += 1
 
     def leave(self) -> None:

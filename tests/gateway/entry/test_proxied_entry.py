@@ -199,7 +199,7 @@ def test_the_header_comes_before_the_handshake(tmp_path: Path, upstream: int) ->
                 return bytes(data) == renewed.der
 
         until(shown, "the new certificate is shown")
-        assert running.counts()["-"] == {}
+        assert running.counts()["-"].keys() <= {"egress:client:internet:wire"}, "handshakes, and no request"
         assert "Traceback" not in running.log.read_text()
 
 
