@@ -35,11 +35,13 @@ from gateway.proxy.target import Target
 from gateway.proxy.target_book import TargetBook
 from gateway.snapshot_file import SnapshotFile
 from metering.clock import VirtualClock
+from metering.counter_file import sync
 from metering.meter import Meter
 
 # How soon a changed certificate is seen. A look is a system call for each file, on a thread.
 CERTIFICATE_INTERVAL_S: Final = 2.0
-TURN_INTERVAL_S: Final = 1.0
+TURN_INTERVAL_S: Final = 1.0  # also what a power loss can take of the counts
+CUT_TURNS_MAX: Final = 1000  # of the loop, for cut connections to end: some is what it takes
 CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
 SLICE_S: Final = 0.002  # Requests wait for no more of a snapshot's building at a time, and a service.
 FREEZE_SERVICES: Final = 64
@@ -186,9 +188,15 @@ class Worker:
         self._tell({"at": at, "service": target.place.service, "target": target.url})
 
     async def _turn_hours(self) -> None:
+        """Hours turn on time, and counts go to the disk each second, on a thread: a slow disk holds up nothing."""
+        writing: asyncio.Future[None] | None = None
         while True:
             await asyncio.sleep(min(TURN_INTERVAL_S, max(0.001, self._meter.seconds_to_turn())))
-            self._meter.turn()
+            self._meter.turn(self._core.close_hour)
+            if writing is None or writing.done():
+                if writing is not None and (error := writing.exception()) is not None:
+                    log.error("counts did not reach the disk: %s", error)
+                writing = self._loop.run_in_executor(None, sync, self._meter.unsynced())
 
     async def _sweep(self) -> None:
         while True:
@@ -219,7 +227,10 @@ class Worker:
             client.transport.abort()
         for upstream in list(core.upstreams):
             upstream.abort()
-        await asyncio.sleep(0)  # One turn of the loop: connection_lost meters what was cut.
+        for _ in range(CUT_TURNS_MAX):
+            if not (core.clients or core.upstreams):
+                break
+            await asyncio.sleep(0)  # connection_lost meters what was cut; of TLS it comes some turns later.
 
 
 def main() -> int:

@@ -54,7 +54,8 @@ WEBSOCKET_CONNECTIONS: Final = 1
 INGRESS: Final = 2
 DURATION_SUM_US: Final = 3
 _EGRESS: Final = 4  # 8 cells: side, network, basis
-DURATION_BUCKETS: Final = 12  # 16 cells, not cumulative
+DURATION_BUCKETS: Final = 12  # 16 cells, not cumulative: a call adds to one of them when it ends
+OTHER_ENDS: Final = 28  # exchanges that ended and were no call: refusals and WebSocket connections
 FRONTEND_ERRORS: Final = {code: 32 + index for index, code in enumerate(FRONT_CODES)}
 BACKEND_ERRORS: Final = {code: 56 + index for index, code in enumerate(BACK_CODES)}
 # For metrics alone, so they are no meters that a store keeps: the refusals stand in the front-end errors too.
@@ -73,6 +74,7 @@ def _meters() -> dict[int, str]:
         WEBSOCKET_CONNECTIONS: "websocket_connections",
         INGRESS: "ingress",
         DURATION_SUM_US: "duration_sum_us",
+        OTHER_ENDS: "other_ends",
     }
     for side in SIDES:
         for network in NETWORKS:
@@ -86,3 +88,15 @@ def _meters() -> dict[int, str]:
 
 
 METERS: Final = _meters()
+# Times are for metrics, which are made from the files: in the store nobody would read them.
+STORED: Final = {cell: meter for cell, meter in METERS.items() if not meter.startswith("duration_")}
+_COUNTED: Final = (CALLS, WEBSOCKET_CONNECTIONS, *FRONTEND_ERRORS.values())
+_ENDED: Final = (*range(DURATION_BUCKETS, DURATION_BUCKETS + len(DURATION_BOUNDS_S) + 1), OTHER_ENDS)
+
+
+def counted_and_ended(cells: list[int]) -> tuple[int, int]:
+    """A row's requests by what they were counted as, and by how they ended: two counts of the same (DESIGN 1.6).
+
+    They are made at different places and instants; with what is under way they have to agree.
+    """
+    return sum(cells[cell] for cell in _COUNTED), sum(cells[cell] for cell in _ENDED)

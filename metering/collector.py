@@ -7,6 +7,7 @@ compared row by row with what was last seen; what did not change costs a compari
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from metering.cells import CELLS, METERS
+from metering.archive import compress_one
+from metering.cells import CELLS, STORED, counted_and_ended
 from metering.clock import HOUR_S, Clock, hour_of, hour_start
 from metering.counter_file import CounterFileError, CounterFileReader, RowKey, row_cells, row_key
 from metering.database import transaction
@@ -23,6 +25,8 @@ from metering.tables import counter, dirty, seal
 
 SETTLE_ANYWAY_S: Final = HOUR_S + 20 * 60  # RULES C.3: stragglers become late usage.
 WRITE_BATCH_ROWS: Final = 500
+MAKING_S_MAX: Final = 60.0  # A file without a header is being made; one that still has none after this never was one.
+ARCHIVE_INTERVAL_S: Final = 60.0  # How often closed months are looked for, once none is left to compress.
 log = logging.getLogger("tollgate.collector")
 
 
@@ -44,10 +48,23 @@ class Collector:
         self._clock = clock
         self._files: dict[Path, _File] = {}
         self._broken: set[Path] = set()
+        self._unread_since: dict[Path, float] = {}  # files whose header is not whole yet, and since when
         self._gone: set[str] = set()
         self._open_hours: dict[str, int] = {}  # writer -> oldest hour it may still add to
         self.totals: dict[tuple[str, str], list[int]] = {}
+        self._jumps: dict[str, int] = {}  # by writer
+        self._archive_due_s = 0.0
         self.broken_files = 0
+        self.identity_mismatches = 0
+
+    @property
+    def clock_jumps(self) -> int:
+        """How often writers met a clock that was where it could not be, since the control process started."""
+        return sum(self._jumps.values())
+
+    @property
+    def files_followed(self) -> int:
+        return len(self._files)
 
     def writer_gone(self, writer: str) -> None:
         """This writer's process has ended: its files are complete as they are."""
@@ -59,8 +76,11 @@ class Collector:
         changes: list[tuple[_File, int, bytes]] = []
         finished: list[Path] = []
         for path, file in self._files.items():
-            # Sealed is read before the rows: what comes after is then nothing.
-            is_finished = file.reader.is_sealed or file.reader.writer in self._gone
+            # Before the rows are read: what comes after is then nothing.
+            reader = file.reader
+            is_finished = reader.is_sealed or reader.writer in self._gone or reader.is_abandoned
+            if jumps := reader.jumps:
+                self._jumps[reader.writer] = max(jumps, self._jumps.get(reader.writer, 0))
             changes += [(file, number, raw) for number, raw in file.reader.row_bytes() if file.seen.get(number) != raw]
             if is_finished:
                 finished.append(path)
@@ -73,6 +93,7 @@ class Collector:
                 self._add_to_totals(file, number, raw)
                 file.seen[number] = raw
         for path in finished:
+            self._check_identity(path)
             self._archive(path)
         self._open_hours = {}
         for file in self._files.values():
@@ -94,13 +115,20 @@ class Collector:
                 continue
             try:
                 self._files[path] = _File(CounterFileReader(path))
+                self._unread_since.pop(path, None)
             except CounterFileError as error:
                 # Perhaps it is being made at this instant; perhaps it is no file of ours. Looked at again next time.
-                log.debug("not read: %s", error)
+                if time.monotonic() - self._unread_since.setdefault(path, time.monotonic()) > MAKING_S_MAX:
+                    self._give_up(path, error)
             except OSError as error:
-                self._broken.add(path)
-                self.broken_files += 1
-                log.warning("%s cannot be read: %s", path, error)
+                self._give_up(path, error)
+
+    def _give_up(self, path: Path, error: Exception) -> None:
+        """Left where it is, for people to look at, and no longer looked at by us."""
+        self._broken.add(path)
+        self._unread_since.pop(path, None)
+        self.broken_files += 1
+        log.error("a counter file is not read: %s", error)
 
     def _write(self, connection: Connection, changes: Iterable[tuple[_File, int, bytes]]) -> int:
         rows: list[dict[str, Any]] = []
@@ -108,7 +136,7 @@ class Collector:
             key = file.keys.setdefault(number, row_key(raw))
             before = row_cells(file.seen[number]) if number in file.seen else [0] * CELLS
             for cell, value in enumerate(row_cells(raw)):
-                if value != before[cell] and cell in METERS:
+                if value != before[cell] and cell in STORED:
                     rows.append(
                         {
                             "writer": file.reader.writer,
@@ -116,7 +144,7 @@ class Collector:
                             "instance": key.instance,
                             "region": key.region,
                             "service": key.service,
-                            "meter": METERS[cell],
+                            "meter": STORED[cell],
                             "hour": file.reader.hour,
                             "value": value,
                         }
@@ -155,6 +183,38 @@ class Collector:
         before = row_cells(file.seen[number]) if number in file.seen else None
         for cell, value in enumerate(row_cells(raw)):
             total[cell] += value - (before[cell] if before else 0)
+
+    def _check_identity(self, path: Path) -> None:
+        """Requests received = calls + WebSocket connections + front-end errors (DESIGN 1.6), for a sealed hour.
+
+        A killed writer's file is not checked: what was under way in it ended nowhere.
+        """
+        file = self._files[path]
+        if not (file.reader.is_sealed and file.reader.counts_ends):
+            return
+        counted = ended = 0
+        for raw in file.seen.values():
+            of_row = counted_and_ended(row_cells(raw))
+            counted += of_row[0]
+            ended += of_row[1]
+        at_begin, at_end = file.reader.under_way
+        if counted + at_begin != ended + at_end:
+            self.identity_mismatches += 1
+            log.error(
+                "%s: %d requests were counted and %d ended, with %d under way before the hour and %d after it",
+                path.name,
+                counted,
+                ended,
+                at_begin,
+                at_end,
+            )
+
+    def compress_archive(self, timezone: str) -> None:
+        """Brings one file of a closed month to its compressed form; to be called now and then."""
+        if time.monotonic() >= self._archive_due_s and (
+            compress_one(self._directory / "archive", self._clock.now(), timezone) is None
+        ):
+            self._archive_due_s = time.monotonic() + ARCHIVE_INTERVAL_S
 
     def _archive(self, path: Path) -> None:
         """Out of the way, once its every value is committed."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from metering.clock import VirtualClock, hour_of, hour_start
-from metering.counter_file import FIRST_CELL, WORDS_PER_ROW, CounterFileWriter, RowKey
+from metering.counter_file import FIRST_CELL, WORDS_PER_ROW, CounterFileWriter, RowKey, sync
 
 JUMP_S: Final = 300.0  # A wall clock that runs away from the monotonic one by more is not believed (RULES C.5).
+_LOG_INTERVAL_S: Final = 60.0  # An alarm that lasts is told this often, not each second.
 log = logging.getLogger("tollgate.meter")
+
+
+def _nothing_under_way() -> int:
+    return 0
 
 
 class Meter:
@@ -27,8 +33,11 @@ class Meter:
         self._clock = clock
         self._rows: dict[RowKey, int] = {}
         self._wall_s = clock.now()
-        self._monotonic_s = time.monotonic()
-        self.refused_turns = 0  # alarms: jumps of the clock that no hour was opened for
+        self._elapsed_s = _elapsed_s()
+        self._told_s = float("-inf")
+        self._turned: list[int] = []  # descriptors of hours that are sealed and not on the disk yet
+        self._is_jumped = False
+        self.jumps = 0  # alarms: times that the clock began to be somewhere it cannot be
         self._file = CounterFileWriter(directory, writer, hour_of(self._wall_s))
         self.cells = self._file.words
 
@@ -48,31 +57,74 @@ class Meter:
         """Real seconds until the next hour begins."""
         return max(0.0, self._clock.real_seconds_until(hour_start(self._file.hour + 1)))
 
-    def turn(self) -> bool:
+    def turn(self, before: Callable[[], int] = _nothing_under_way) -> bool:
         """Opens the hour that the clock is in and seals the one before; True when there was one to open.
 
-        A clock that stepped back stays in its hour; one that jumped ahead of the monotonic clock is refused.
+        While the clock is behind its hour, after a step back, the hour stays open. A clock that jumped ahead of the
+        time that passed is refused until it comes back or the worker is started anew. Both are alarms. ``before`` is
+        called when there is an hour to turn: it brings the counts up to date and returns the number of counted
+        exchanges that are under way.
         """
-        wall_s, monotonic_s = self._clock.now(), time.monotonic()
+        wall_s, elapsed_s = self._clock.now(), _elapsed_s()
+        ahead_s = (wall_s - self._wall_s) / self._clock.rate - (elapsed_s - self._elapsed_s)
+        self._note_jump(ahead_s)
         hour = hour_of(wall_s)
-        if hour <= self._file.hour:
+        if hour <= self._file.hour or ahead_s > JUMP_S:
             return False
-        passed_s = (monotonic_s - self._monotonic_s) * self._clock.rate
-        if wall_s - self._wall_s - passed_s > JUMP_S * max(1.0, self._clock.rate):
-            self.refused_turns += 1
-            log.error("the clock jumped ahead to hour %d; still counting into %d", hour, self._file.hour)
+        under_way = before()
+        try:
+            new = CounterFileWriter(self._directory, self._writer, hour, self._rows, under_way)
+        except OSError as error:
+            # Counts are not lost for want of a file: they go on into the hour before, as late as it takes.
+            if self._is_due_to_tell():
+                log.error("hour %d has no file (%s); still counting into %d", hour, error, self._file.hour)
             return False
-        self._wall_s, self._monotonic_s = wall_s, monotonic_s
-        new = CounterFileWriter(self._directory, self._writer, hour)
-        for key in self._rows:
-            new.add_row(key)
+        new.note_jumps(self.jumps)
+        self._wall_s, self._elapsed_s = wall_s, elapsed_s
         old, self._file = self._file, new
         self.cells = new.words
-        old.seal()
+        old.seal(under_way)
+        self._turned.append(old.descriptor())
         old.close()
         return True
 
+    def unsynced(self) -> list[int]:
+        """Descriptors of what a power loss could take, for `sync` on a thread. To be taken by one caller."""
+        turned, self._turned = self._turned, []
+        return [*turned, self._file.descriptor()]
+
     def close(self) -> None:
-        """Seals the hour: this writer is done."""
+        """Seals the hour: this writer is done, and nothing is under way. Waits for the disk."""
         self._file.seal()
+        descriptors = self.unsynced()
         self._file.close()
+        sync(descriptors)
+
+    def _note_jump(self, ahead_s: float) -> None:
+        if abs(ahead_s) <= JUMP_S:
+            self._is_jumped = False
+            return
+        if not self._is_jumped:
+            self._is_jumped = True
+            self.jumps += 1
+            self._file.note_jumps(self.jumps)
+        if self._is_due_to_tell():
+            log.error(
+                "the clock is %.0f s %s of the time that passed; still counting into hour %d. "
+                "If the clock is right, restart the workers.",
+                abs(ahead_s),
+                "ahead" if ahead_s > 0 else "behind",
+                self._file.hour,
+            )
+
+    def _is_due_to_tell(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._told_s < _LOG_INTERVAL_S:
+            return False
+        self._told_s = now_s
+        return True
+
+
+def _elapsed_s() -> float:
+    """Time that passed, a machine's sleep included: to wake up is not a jump."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

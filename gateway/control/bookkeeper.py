@@ -64,6 +64,7 @@ class Bookkeeper:
         for writer in gone_writers:
             self.store.collector.writer_gone(writer)
         self.store.collector.collect()
+        self.store.collector.compress_archive(self.settings.billing.timezone)
         for writer in gone_writers:
             self._run_files.remove(writer)
 

@@ -106,6 +106,11 @@ class Core:
         for upstream in self.upstreams:
             upstream.wire.count(upstream.client is None)
 
+    def close_hour(self) -> int:
+        """Brings the hour's counts up to date; returns the number of counted exchanges that go on into the next."""
+        self.count_wire()
+        return sum(client.is_counted for client in self.clients)
+
     def keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -32,6 +32,7 @@ from metering.cells import (
     DURATION_BUCKETS,
     DURATION_SUM_US,
     FRONTEND_ERRORS,
+    OTHER_ENDS,
     WEBSOCKET_CONNECTIONS,
     egress_cell,
 )
@@ -95,7 +96,7 @@ class Downstream:
         "is_content_sent",
         "_upstream",
         "_is_connecting",
-        "_is_counted",
+        "is_counted",
         "_is_answered",
         "_closes_after",
     )
@@ -131,7 +132,7 @@ class Downstream:
         self.is_content_sent = True
         self._upstream: UpstreamConnection | None = None
         self._is_connecting = False
-        self._is_counted = False
+        self.is_counted = False
         self._is_answered = False
         self._closes_after = False
 
@@ -160,6 +161,7 @@ class Downstream:
         elif self._state is HEAD and self._buffer:
             # One that sent part of a head is a request (DESIGN 1.7).
             self._count_front_error("bad_request")
+            self._end_exchange()
         self._state = LINGER
         self._buffer = b""
 
@@ -276,6 +278,10 @@ class Downstream:
 
     def _refuse(self, code: str, detail: str, fields: bytes = b"", *, close: bool = False) -> None:
         """A front-end error: no call, nothing forwarded that counts (B4, X11)."""
+        if self.is_counted:
+            # The upstream has begun its answer: a call it is, and one request is not counted as two (DESIGN 1.7).
+            self._cut_short()
+            return
         self._count_front_error(code)
         # Content that is still to come, and that we shall not read, cannot be told from a next request.
         self._closes_after = self._closes_after or close or self.head.content_length != 0
@@ -289,16 +295,19 @@ class Downstream:
         self._count_call()
         self._meter.cells[self._row + BACKEND_ERRORS[code]] += 1
         if self._is_answered:
-            # Part of the answer is out: cutting it short, visibly, is all that is left.
-            self._end_exchange()
-            self._state = LINGER
-            if not self.head.is_http11:
-                # Its content may end by the close, so a close would look like its end: a reset does not (RFC 9112 8).
-                connection = self.transport.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            self.transport.abort()
+            self._cut_short()
             return
         self._answer(code, detail, b"")
+
+    def _cut_short(self) -> None:
+        """Part of the answer is out: cutting it short, visibly, is all that is left."""
+        self._end_exchange()
+        self._state = LINGER
+        if not self.head.is_http11:
+            # Its content may end by the close, so a close would look like its end: a reset does not (RFC 9112 8).
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def _answer(self, code: str, detail: str, fields: bytes) -> None:
         if self._core.is_draining or self._content_left or not self.is_content_sent:
@@ -319,8 +328,8 @@ class Downstream:
 
     def _count_call(self) -> None:
         """Counts the exchange once: a call, or a WebSocket connection (B6)."""
-        if not self._is_counted:
-            self._is_counted = True
+        if not self.is_counted:
+            self.is_counted = True
             service = self._service
             is_websocket = service is not None and service.is_websocket
             self._meter.cells[self._row + (WEBSOCKET_CONNECTIONS if is_websocket else CALLS)] += 1
@@ -332,17 +341,21 @@ class Downstream:
         """Where every exchange ends, whatever became of it."""
         service = self._service
         if service is not None:
-            if self._is_counted and not service.is_websocket:  # The histogram covers calls.
+            if self.is_counted and not service.is_websocket:  # The histogram covers calls.
                 duration_us = (time.monotonic_ns() - self._started_ns) // 1000
                 cells = self._meter.cells
                 row = self._row
                 cells[row + DURATION_SUM_US] += duration_us
                 cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
+            else:
+                self._meter.cells[self._row + OTHER_ENDS] += 1
             self._service = None
             self._limits = _NO_LIMITS
             self._cors_fields = b""
             self._row = self._core.anonymous_row
-        self._is_counted = False
+        else:
+            self._meter.cells[self._row + OTHER_ENDS] += 1
+        self.is_counted = False
 
     def _next(self) -> None:
         """After an answer: the next request, or the end of the connection."""

@@ -119,12 +119,14 @@ class WorkerProcess:
         entry: dict[str, Any] | None = None,
         trusted_proxies: list[str] | None = None,
         access_log: Path | None = None,
+        clock: dict[str, float] | None = None,
         **client: Any,
     ) -> None:
         """``entry``: what its listener has besides an address and a network."""
         self.folder = folder
         self.log = folder / "worker.log"
         self._entry = {"network": "internet", "tls": None} | (entry or {})
+        self._clock = clock or {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0}
         self._trusted_proxies = trusted_proxies or []
         self._access_log = None if access_log is None else str(access_log)
         self.port = free_port()
@@ -162,7 +164,7 @@ class WorkerProcess:
             "snapshot": str(self.snapshot),
             "limits": str(self.folder / "pool.lim"),
             "workers": 1,
-            "clock": {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0},
+            "clock": self._clock,
             "client": self._client,
             "trusted_proxies": self._trusted_proxies,
             "drain_s": 3.0,

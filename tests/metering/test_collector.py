@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from metering.cells import (
     DURATION_SUM_US,
     FRONTEND_ERRORS,
     INGRESS,
+    OTHER_ENDS,
     egress_cell,
 )
 from metering.clock import hour_start
@@ -26,6 +29,7 @@ from metering.database import open_engine, transaction
 from metering.exposition import MetricsCollector
 from metering.tables import counter, dirty, metadata
 from metering.usage import usage_rows
+from tests.node import ROOT
 
 HOUR = 472_222
 KEY = RowKey("acme", "one", "ap-guangzhou", "orders")
@@ -149,6 +153,115 @@ def test_an_hour_is_settled_when_all_have_sealed_it_or_20_minutes_after(
     worker.file.seal()
     collector.collect()
     assert collector.sealed_through(HOUR)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from metering.cells import CALLS
+from metering.counter_file import FIRST_CELL, CounterFileWriter, RowKey
+file = CounterFileWriter(Path(sys.argv[1]), "n:b:dead", int(sys.argv[2]), [RowKey("acme", "one", "r", "orders")])
+file.words[FIRST_CELL + CALLS] += 3
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_dead_writers_file_is_adopted_without_being_told(folder: Path, engine: Engine, clock: SetClock) -> None:
+    """Nobody wrote down that it lived: its lock on the file went with it."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), str(HOUR)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        collector = Collector(folder, engine, clock)
+        collector.collect()
+        assert len(list(folder.glob("*.ctr"))) == 1, "it lives"
+        clock.at = hour_start(HOUR + 1) + 1
+        assert not collector.sealed_through(HOUR)
+        child.kill()
+    collector.collect()
+    assert list(folder.glob("*.ctr")) == []
+    assert stored(engine) == 3
+    assert collector.sealed_through(HOUR)
+
+
+@pytest.mark.parametrize(
+    "calls, ended, others, front, under_way, is_good",
+    [
+        pytest.param(5, 5, 0, 0, (0, 0), True, id="all ended"),
+        pytest.param(5, 3, 0, 0, (0, 2), True, id="two go on"),
+        pytest.param(5, 7, 2, 2, (2, 0), True, id="two came from before, two refused"),
+        pytest.param(5, 4, 0, 0, (0, 0), False, id="one never ended"),
+        pytest.param(5, 5, 0, 1, (0, 0), False, id="one counted as two"),
+        pytest.param(5, 5, 1, 0, (0, 0), False, id="one ended uncounted"),
+    ],
+)
+def test_the_identity_is_checked_when_an_hour_is_sealed(
+    folder: Path,
+    engine: Engine,
+    clock: SetClock,
+    calls: int,
+    ended: int,
+    others: int,
+    front: int,
+    under_way: tuple[int, int],
+    is_good: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """DESIGN 1.6: requests received = calls + WebSocket connections + front-end errors."""
+    file = CounterFileWriter(folder, "n:b:w", HOUR, [KEY], under_way[0])
+    for cell, value in (
+        (CALLS, calls),
+        (DURATION_BUCKETS, ended),
+        (OTHER_ENDS, others),
+        (FRONTEND_ERRORS["rate_limited"], front),
+    ):
+        file.words[FIRST_CELL + cell] = value
+    collector = Collector(folder, engine, clock)
+    collector.collect()
+    assert collector.identity_mismatches == 0, "an open hour is not checked"
+    file.seal(under_way[1])
+    collector.collect()
+    assert collector.identity_mismatches == (0 if is_good else 1)
+    assert ("were counted" in caplog.text) is not is_good
+
+
+def test_jumps_of_the_clock_reach_the_control_process(folder: Path, engine: Engine, clock: SetClock) -> None:
+    worker = Worker(folder)
+    collector = Collector(folder, engine, clock)
+    worker.file.note_jumps(2)
+    collector.collect()
+    worker.file.seal()
+    collector.collect()
+    collector.collect()
+    assert collector.clock_jumps == 2
+
+
+def test_times_are_not_stored(folder: Path, engine: Engine, clock: SetClock) -> None:
+    worker = Worker(folder)
+    worker.add(DURATION_BUCKETS, 2)
+    collector = Collector(folder, engine, clock)
+    collector.collect()
+    assert collector.totals["one", "orders"][DURATION_BUCKETS] == 2
+    with engine.connect() as connection:
+        assert connection.execute(select(counter)).all() == []
+
+
+def test_a_file_that_never_gets_a_header_is_told_of_once(
+    folder: Path, engine: Engine, clock: SetClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    (folder / "1-x.ctr").write_bytes(bytes(5000))
+    collector = Collector(folder, engine, clock)
+    collector.collect()
+    assert collector.broken_files == 0, "it may be being made"
+    monkeypatch.setattr("metering.collector.MAKING_S_MAX", -1.0)
+    collector.collect()
+    collector.collect()
+    assert collector.broken_files == 1
+    assert caplog.text.count("1-x.ctr") == 1
 
 
 def test_a_foreign_file_stops_nothing(folder: Path, engine: Engine, clock: SetClock) -> None:

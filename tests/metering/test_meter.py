@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from metering.counter_file import (
     file_name,
     row_cells,
     row_key,
+    sync,
 )
 from metering.meter import Meter
 from tests.node import ROOT
@@ -41,7 +44,7 @@ def clock() -> SetClock:
 
 def read(folder: Path) -> dict[tuple[int, RowKey], list[int]]:
     found = {}
-    for path in folder.glob("*.ctr"):
+    for path in sorted(folder.glob("*.ctr")):
         reader = CounterFileReader(path)
         for _, raw in reader.row_bytes():
             found[reader.hour, row_key(raw)] = row_cells(raw)
@@ -114,8 +117,81 @@ def test_a_clock_that_jumps_ahead_is_refused(tmp_path: Path) -> None:
     SetClock.at = 1_700_000_000.0
     meter = Meter(tmp_path, "n:b:w", SetClock(rate=1.0))
     SetClock.at += 10 * 3600
+    hour = meter.hour
     assert not meter.turn()
-    assert meter.refused_turns == 1
+    assert not meter.turn()
+    assert (meter.hour, meter.jumps) == (hour, 1), "one jump, however long it lasts"
+    reader = CounterFileReader(tmp_path / file_name(hour, "n:b:w"))
+    assert reader.jumps == 1, "for the control process to see"
+    reader.close()
+    SetClock.at -= 10 * 3600
+    assert not meter.turn()
+    SetClock.at += 10 * 3600
+    meter.turn()
+    assert meter.jumps == 2
+    meter.close()
+
+
+def test_a_clock_behind_for_hours_is_an_alarm_and_goes_on_when_it_is_there(tmp_path: Path) -> None:
+    SetClock.at = 1_700_000_000.0
+    meter = Meter(tmp_path, "n:b:w", SetClock(rate=1.0))
+    hour = meter.hour
+    SetClock.at -= 2 * 3600
+    assert not meter.turn()
+    assert (meter.hour, meter.jumps) == (hour, 1)
+    SetClock.at = hour_start(hour + 1) + 1.0
+    meter._elapsed_s -= SetClock.at - 1_700_000_000.0  # as long as that has passed
+    assert meter.turn()
+    meter.close()
+
+
+def test_an_hour_that_cannot_get_a_file_goes_on_in_the_one_before(
+    tmp_path: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    base = meter.row("acme", "one", "ap-guangzhou", "orders")
+    hour = meter.hour
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    SetClock.at = hour_start(hour + 1) + 1.0
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        assert not meter.turn()
+    meter.cells[base + CALLS] += 1
+    assert meter.hour == hour
+    assert [path.name for path in tmp_path.iterdir()] == [file_name(hour, "n:b:w")], "no half a file"
+    assert meter.turn()
+    assert read(tmp_path)[hour, RowKey("acme", "one", "ap-guangzhou", "orders")][CALLS] == 1
+    meter.close()
+
+
+def test_what_is_under_way_at_the_turn_is_noted_in_both_hours(tmp_path: Path, clock: SetClock) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    first = meter.hour
+    SetClock.at = hour_start(first + 1) + 1.0
+    assert meter.turn(lambda: 7)
+    meter.close()
+    before, after = (CounterFileReader(tmp_path / file_name(hour, "n:b:w")) for hour in (first, first + 1))
+    assert (before.under_way, after.under_way) == ((0, 7), (7, 0))
+    before.close()
+    after.close()
+
+
+def test_counts_are_brought_to_the_disk_by_descriptors_of_their_own(tmp_path: Path, clock: SetClock) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    SetClock.at = hour_start(meter.hour + 1) + 1.0
+    meter.turn()
+    descriptors = meter.unsynced()
+    assert len(descriptors) == 2, "the hour that is sealed, once, and the one that is open"
+    sync(descriptors)
+    for descriptor in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    again = meter.unsynced()
+    assert len(again) == 1
+    sync(again)
     meter.close()
 
 
@@ -137,7 +213,6 @@ def test_a_file_has_one_writer(tmp_path: Path) -> None:
     writer = CounterFileWriter(tmp_path, "w", 1)
     with pytest.raises(FileExistsError):
         CounterFileWriter(tmp_path, "w", 1)
-    writer.flush()
     writer.close()
 
 
