@@ -161,7 +161,7 @@ class Downstream:
         elif self._state is HEAD and self._buffer:
             # One that sent part of a head is a request (DESIGN 1.7).
             self._count_front_error("bad_request")
-            self._end_exchange()
+            self._meter.cells[self._row + OTHER_ENDS] += 1
         self._state = LINGER
         self._buffer = b""
 
