@@ -42,3 +42,16 @@ seal = Table(
     sqlite_with_rowid=False,
 )
 """Writers that will add nothing more to hours up to this one."""
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("hour", _Int64, nullable=False),
+    Column("digest", Text, nullable=False),
+    Index("seen_by_hour", "hour"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""Events that were counted (RULES C.3), until their hour is too old for a repeat. Digest: SHA-256 in hex."""

@@ -8,6 +8,7 @@ from gateway.admin.access import access
 from gateway.admin.answer import NODE
 from gateway.admin.body import BODY_BYTES_MAX
 from gateway.admin.console_page import add_console
+from gateway.admin.events import add_events
 from gateway.admin.health import add_health
 from gateway.admin.node import Node
 from gateway.admin.openapi import add_openapi
@@ -27,6 +28,7 @@ def make_app(node: Node, token: str) -> web.Application:
     app[NODE] = node
     add_health(app)
     add_resources(app)
+    add_events(app)
     add_openapi(app)
     add_console(app, checked, sessions)
     return app

@@ -11,6 +11,8 @@ from aiohttp import web
 from gateway.admin import schemas
 from gateway.admin.answer import answer
 from gateway.admin.billing_schemas import SCHEMAS as BILLING_SCHEMAS
+from gateway.admin.events import BATCH, SINGLE
+from metering.events import EVENTS_MAX
 
 _FILTERS: Final = {
     "account": "items of this account",
@@ -74,6 +76,14 @@ OPERATIONS: Final = (
     Operation("post", "/v1/packs/{id}/refund", "Give a pack back", 201, "Refund", False, (), None, True, (404, 409)),
     Operation("get", "/v1/orders", "Orders and refunds", answer="Order", is_list=True, filters=("account", "month")),
     Operation("get", "/v1/usage", "Metered usage by hour", answer="Usage", is_list=True, filters=tuple(_FILTERS)),
+    Operation(
+        "post",
+        "/v1/events",
+        "Count usage that was metered elsewhere: CloudEvents 1.0, one or a batch, each once, all or none",
+        answer="Ingested",
+        content="UsageEvent",
+        refusals=(400, 413, 415, 422),
+    ),
     Operation(
         "get",
         "/v1/traffic",
@@ -197,7 +207,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "responses": {str(operation.status): _response(operation)},
     }
     if operation.content is not None:
-        described["requestBody"] = {"required": True, "content": _json(_reference(operation.content))}
+        described["requestBody"] = {"required": True, "content": _content(operation.content)}
     statuses = operation.refusals if operation.is_open else (401, *operation.refusals)
     for status in statuses:
         described["responses"][str(status)] = {
@@ -255,6 +265,17 @@ def _response(operation: Operation) -> dict[str, Any]:
     elif operation.status == 200:
         response["content"] = _json({"type": "object"})
     return response
+
+
+def _content(schema: str) -> dict[str, Any]:
+    if schema != "UsageEvent":
+        return _json(_reference(schema))
+    return {
+        SINGLE: {"schema": _reference(schema)},
+        BATCH: {"schema": {"type": "array", "maxItems": EVENTS_MAX, "items": _reference(schema)}},
+        # Binary mode: the attributes are the fields ce-id, ce-source, ce-type, ce-time and ce-specversion.
+        **_json(_reference("UsageData")),
+    }
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

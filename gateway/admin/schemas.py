@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from metering.events import AMOUNT_MAX, TEXT_CHARS_MAX, TYPE
+
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -83,6 +85,18 @@ _BILLS = {
         "additionalProperties": object_of({"total": MONEY, "lines": list_of(object_of(LINE))}),
     },
 }
+_AMOUNT: Schema = {"type": "integer", "minimum": 0, "maximum": AMOUNT_MAX}
+_USAGE_DATA = object_of(
+    {"instance": TEXT},
+    {
+        "service": TEXT,
+        "calls": _AMOUNT,
+        "websocket_connections": _AMOUNT,
+        "ingress": _AMOUNT,
+        "egress": list_of(_EGRESS),
+    },
+    is_open=False,
+)
 _FAULT = object_of({"path": TEXT, "message": TEXT})
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -207,6 +221,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "cash": MONEY,
         }
     ),
+    "UsageData": _USAGE_DATA,
+    "UsageEvent": object_of(
+        {
+            "specversion": {"enum": ["1.0"]},
+            "id": {"type": "string", "maxLength": TEXT_CHARS_MAX},
+            "source": {"type": "string", "maxLength": TEXT_CHARS_MAX},
+            "type": {"enum": [TYPE]},
+            "time": TIME,
+            "data": _USAGE_DATA,
+        },
+    ),
+    "Ingested": object_of({"accepted": NUMBER, "duplicates": NUMBER}),
     "Usage": object_of(
         {
             "hour": TIME,

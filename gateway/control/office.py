@@ -24,6 +24,8 @@ from gateway.control.services import ServiceBook
 from gateway.control.traffic import traffic_rows
 from metering.clock import Clock
 from metering.collector import Collector
+from metering.events import EventsInvalid, parse_events
+from metering.ingestion import ingest
 from metering.usage import usage_rows
 
 Document = dict[str, Any]
@@ -171,6 +173,17 @@ class Office(BillingOffice):
             from_hour=filter.from_hour,
             to_hour=filter.to_hour,
         )
+
+    def count_events(self, documents: list[Any], *, is_batch: bool) -> Document:
+        """CloudEvents of usage metered elsewhere. Raises Refusal `invalid` with every fault, and counts none then."""
+        known = {one["id"]: (one["account"], one["region"]) for one in self.instances(Filter())}
+        now = self._clock.now()
+        try:
+            events = parse_events(documents, now, known.get, is_batch=is_batch)
+            done = ingest(self._engine, events, now, is_batch=is_batch)
+        except EventsInvalid as error:
+            raise Refusal("invalid", "the events are not valid; none was counted", error.faults) from None
+        return done._asdict()
 
     def traffic(self, filter: Filter) -> list[Document]:
         return filter.select(traffic_rows(self._collector.totals), "instance", "service")

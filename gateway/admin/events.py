@@ -1,0 +1,52 @@
+"""POST /v1/events: usage metered elsewhere, as CloudEvents 1.0 over HTTP: structured, batched and binary."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from config.errors import Fault
+from gateway.admin.answer import NODE, answer
+from gateway.control.errors import Refusal
+
+SINGLE: Final = "application/cloudevents+json"
+BATCH: Final = "application/cloudevents-batch+json"
+_BINARY: Final = "application/json"
+_PREFIX: Final = "ce-"
+
+
+async def post_events(request: web.Request) -> web.Response:
+    """Counted once each, all or none; what was counted before is named as a duplicate."""
+    documents, is_batch = await _documents(request)
+    # A question by its effect: nothing that the workers serve changes.
+    done = await request.app[NODE].ask(lambda office: office.count_events(documents, is_batch=is_batch))
+    return answer(done)
+
+
+async def _documents(request: web.Request) -> tuple[list[Any], bool]:
+    """The events as in the JSON format, whichever mode they came in (CloudEvents HTTP binding 3)."""
+    content_type = request.content_type
+    if content_type not in (SINGLE, BATCH, _BINARY):
+        raise web.HTTPUnsupportedMediaType(text=f"events are {SINGLE}, {BATCH}, or binary mode with {_BINARY}")
+    try:
+        document = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise web.HTTPBadRequest(text=f"the content is not JSON: {error}") from None
+    if content_type == SINGLE:
+        return [document], False
+    if content_type == BATCH:
+        if not isinstance(document, list):
+            raise Refusal("invalid", "the content is not a batch", [Fault("", "has to be a list")])
+        return document, True
+    attributes = {
+        name[len(_PREFIX) :].lower(): value
+        for name, value in request.headers.items()
+        if name.lower().startswith(_PREFIX)
+    }
+    return [{**attributes, "data": document}], False
+
+
+def add_events(app: web.Application) -> None:
+    app.add_routes([web.post("/v1/events", post_events)])

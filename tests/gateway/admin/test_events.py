@@ -1,0 +1,73 @@
+"""POST /v1/events over HTTP: the three modes of CloudEvents, and what is answered to those that cannot be counted."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from gateway.admin.events import BATCH, SINGLE
+from tests.gateway.admin.desk import DeskNode
+
+
+@pytest.fixture
+def event(node: DeskNode) -> dict[str, Any]:
+    instance = node.settings.instances[0].id
+    time = datetime.fromtimestamp(node.store.clock.now(), UTC).isoformat()
+    data = {"instance": instance, "calls": 12}
+    return {"specversion": "1.0", "id": "1", "source": "/edge", "type": "tollgate.usage", "time": time, "data": data}
+
+
+async def post(client: TestClient, document: Any, type: str, **fields: str) -> tuple[int, Any]:
+    async with client.post(
+        "/v1/events", data=json.dumps(document), headers={"Content-Type": type, **fields}
+    ) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def calls(client: TestClient) -> int:
+    async with client.get("/v1/usage") as response:
+        return sum(row["calls"] for row in (await response.json())["items"])
+
+
+async def test_single_batch_and_binary_events_are_the_same(client: TestClient, event: dict[str, Any]) -> None:
+    assert await post(client, event, SINGLE + "; charset=utf-8") == (200, {"accepted": 1, "duplicates": 0})
+    assert await post(client, [event, {**event, "id": "2"}], BATCH) == (200, {"accepted": 1, "duplicates": 1})
+    attributes = {f"ce-{name}": value for name, value in event.items() if name not in ("data", "id")}
+    assert (await post(client, event["data"], "application/json", **attributes, **{"Ce-Id": "2"}))[1] == {
+        "accepted": 0,
+        "duplicates": 1,
+    }
+    assert (await post(client, event["data"], "application/json", **attributes, **{"Ce-Id": "3"}))[0] == 200
+    assert await post(client, [], BATCH) == (200, {"accepted": 0, "duplicates": 0})
+    assert await calls(client) == 36
+
+
+async def test_bad_events_are_named_and_nothing_is_counted(client: TestClient, event: dict[str, Any]) -> None:
+    bad = {**event, "id": "2", "data": {**event["data"], "calls": "many"}}
+    status, problem = await post(client, [event, bad, {**event, "id": "3", "type": "x"}], BATCH)
+    assert (status, problem["code"]) == (422, "invalid")
+    assert [fault["path"] for fault in problem["errors"]] == ["[1].data.calls", "[2].type"]
+    assert await calls(client) == 0
+    assert (await post(client, event, BATCH))[0] == 422
+    assert (await post(client, event, "text/plain"))[0] == 415
+    async with client.post("/v1/events", data=b"{", headers={"Content-Type": SINGLE}) as response:
+        assert response.status == 400
+
+
+async def test_events_need_the_token(stranger: TestClient, event: dict[str, Any]) -> None:
+    assert (await post(stranger, event, SINGLE))[0] == 401
+
+
+async def test_events_are_billed(client: TestClient, node: DeskNode, event: dict[str, Any]) -> None:
+    """The usage of an outside event is a line of the bill once its hour is settled."""
+    await post(client, {**event, "data": {**event["data"], "calls": 3_000_000}}, SINGLE)
+    biller = node.store.office._biller
+    biller.settle(node.store.clock.now() + 2 * 3600, lambda hour: True)
+    account = node.settings.instances[0].account
+    bills = biller.bill(account)["bills"]
+    quantities = [line["quantity"] for month in bills.values() for line in month["lines"] if line["meter"] == "calls"]
+    assert sum(quantities) == 3_000_000

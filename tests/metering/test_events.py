@@ -1,0 +1,94 @@
+"""What an event says, and what is wrong with one that says nothing we can count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metering.clock import hour_of
+from metering.events import AMOUNT_MAX, EVENTS_MAX, EventsInvalid, parse_events
+
+NOW_S = 1_764_000_000.0  # 2025-11-24T16:00:00Z
+DATA = {"instance": "s1", "service": "orders", "calls": 12}
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    document = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/edge/7",
+        "type": "tollgate.usage",
+        "time": "2025-11-24T15:59:59Z",
+        "data": DATA,
+    }
+    return {name: value for name, value in {**document, **changes}.items() if value is not None}
+
+
+def place_of(instance: str) -> tuple[str, str] | None:
+    return ("acme", "ap-guangzhou") if instance == "s1" else None
+
+
+def test_an_event_is_amounts_of_an_hour() -> None:
+    item = {"side": "client", "network": "internet", "basis": "application", "bytes": 7}
+    (parsed,) = parse_events(
+        [event(data={**DATA, "ingress": 5, "egress": [item, item]}, extension="ignored")],
+        NOW_S,
+        place_of,
+        is_batch=False,
+    )
+    assert (parsed.writer, parsed.account, parsed.region) == ("ce:/edge/7", "acme", "ap-guangzhou")
+    assert parsed.hour == hour_of(NOW_S) - 1
+    assert parsed.amounts == {"calls": 12, "ingress": 5, "egress:client:internet:application": 14}
+
+
+@pytest.mark.parametrize(
+    "changes, path",
+    [
+        pytest.param({"specversion": "0.3"}, "specversion", id="another version"),
+        pytest.param({"type": "com.example.other"}, "type", id="another type"),
+        pytest.param({"id": ""}, "id", id="no id"),
+        pytest.param({"id": "x" * 201}, "id", id="a long id"),
+        pytest.param({"id": "a\nb"}, "id", id="a line break in the id"),
+        pytest.param({"source": None}, "source", id="no source"),
+        pytest.param({"time": None}, "time", id="no time"),
+        pytest.param({"time": "2025-11-24T15:59:59"}, "time", id="a time without its offset"),
+        pytest.param({"time": "2025-11-24T16:06:00Z"}, "time", id="the future"),
+        pytest.param({"time": "2025-08-24T16:00:00Z"}, "time", id="three months ago"),
+        pytest.param({"datacontenttype": "text/xml"}, "datacontenttype", id="data in XML"),
+        pytest.param({"data": None}, "data", id="no data"),
+        pytest.param({"data": {"instance": "s1"}}, "data", id="nothing to count"),
+        pytest.param({"data": {**DATA, "instance": "s2"}}, "data.instance", id="no such instance"),
+        pytest.param({"data": {**DATA, "service": "x" * 64}}, "data.service", id="a long service"),
+        pytest.param({"data": {**DATA, "calls": -1}}, "data.calls", id="a negative amount"),
+        pytest.param({"data": {**DATA, "calls": 1.5}}, "data.calls", id="a part of a call"),
+        pytest.param({"data": {**DATA, "calls": True}}, "data.calls", id="a flag"),
+        pytest.param({"data": {**DATA, "calls": AMOUNT_MAX + 1}}, "data.calls", id="too many"),
+        pytest.param({"data": {**DATA, "cals": 1}}, "data.cals", id="an unknown name"),
+        pytest.param({"data": {**DATA, "egress": {}}}, "data.egress", id="egress that is no list"),
+        pytest.param(
+            {"data": {**DATA, "egress": [{"side": "client", "network": "moon", "basis": "wire", "bytes": 1}]}},
+            "data.egress[0].network",
+            id="another network",
+        ),
+    ],
+)
+def test_a_fault_is_named_by_its_place(changes: dict[str, Any], path: str) -> None:
+    with pytest.raises(EventsInvalid) as single:
+        parse_events([event(**changes)], NOW_S, place_of, is_batch=False)
+    assert [fault.path for fault in single.value.faults] == [path]
+    with pytest.raises(EventsInvalid) as batch:
+        parse_events([event(id="0"), event(**changes)], NOW_S, place_of, is_batch=True)
+    assert [fault.path for fault in batch.value.faults] == [f"[1].{path}"]
+
+
+@pytest.mark.parametrize("document", [None, 1, "x", []])
+def test_an_event_is_an_object(document: Any) -> None:
+    with pytest.raises(EventsInvalid, match="1 faults"):
+        parse_events([document], NOW_S, place_of, is_batch=True)
+
+
+def test_a_batch_has_a_bound() -> None:
+    with pytest.raises(EventsInvalid) as error:
+        parse_events([event()] * (EVENTS_MAX + 1), NOW_S, place_of, is_batch=True)
+    assert str(EVENTS_MAX) in error.value.faults[0].message
