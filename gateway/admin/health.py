@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.admin.answer import NODE, answer
 from gateway.admin.problem import problem
@@ -22,7 +21,8 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    return web.Response(body=request.app[NODE].exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body, content_type = await request.app[NODE].exposition(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
 
 def add_health(app: web.Application) -> None:

@@ -33,6 +33,6 @@ class Node(Protocol):
         """Name, version, clock, pools: for people."""
         ...
 
-    def exposition(self) -> bytes:
-        """The metrics in Prometheus' text format."""
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The metrics and their content type: OpenMetrics where ``accept`` asks for it, else Prometheus' text."""
         ...

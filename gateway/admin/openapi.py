@@ -44,7 +44,7 @@ class Operation(NamedTuple):
 OPERATIONS: Final = (
     Operation("get", "/healthz", "The control process is alive", answer="Status", is_open=True),
     Operation("get", "/readyz", "Traffic may be sent here", answer="Status", refusals=(503,), is_open=True),
-    Operation("get", "/metrics", "Metrics in Prometheus' text format", is_open=True),
+    Operation("get", "/metrics", "Metrics, in Prometheus' text format or in OpenMetrics", is_open=True),
     Operation("get", "/openapi.json", "This document"),
     Operation("get", "/v1/node", "The node: version, clock, worker pools", answer="Node"),
     Operation("post", "/v1/workers/restart", "Replace every worker, one at a time", answer="Node", refusals=(503,)),
@@ -246,7 +246,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 def _response(operation: Operation) -> dict[str, Any]:
     response: dict[str, Any] = {"description": operation.summary}
     if operation.path == "/metrics":
-        response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        response["content"] = {
+            type: {"schema": {"type": "string"}} for type in ("text/plain", "application/openmetrics-text")
+        }
     elif operation.answer is not None and operation.is_list:
         response["content"] = _json(
             {

@@ -17,7 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from config.errors import ConfigError
 from config.loading import load_settings
@@ -40,7 +41,8 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
 from gateway.notify.notifier import Notifier
-from metering.exposition import MetricsCollector
+from metering.exposition import is_openmetrics_type, usage_metrics
+from metering.self_metrics import MeteringMetrics
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -140,7 +142,7 @@ class Control:
             self._supervisor.kill()
 
     async def _serve(self) -> None:
-        self._registry.register(MetricsCollector(self._books.store.collector))
+        self._registry.register(MeteringMetrics(self._books.store.collector))
         self._registry.register(NodeMetrics(self))
         admin = AdminServer(make_app(self, open_token(self._data_dir)))
         bind = self._settings.admin.bind
@@ -313,8 +315,13 @@ class Control:
             "pools": self._supervisor.pools(),
         }
 
-    def exposition(self) -> bytes:
-        return generate_latest(self._registry)
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(accept)
+        node = encode(self._registry)
+        # The many series on a thread: the loop goes on meanwhile.
+        totals, is_openmetrics = self._books.store.collector.totals, is_openmetrics_type(content_type)
+        usage = await asyncio.to_thread(usage_metrics, totals, is_openmetrics=is_openmetrics)
+        return usage.encode() + node, content_type
 
     # For the metrics
 

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
 from sqlalchemy import Engine, func, select
 
 from metering.cells import (
@@ -26,7 +24,6 @@ from metering.clock import hour_start
 from metering.collector import SETTLE_ANYWAY_S, Collector, is_sealed
 from metering.counter_file import FIRST_CELL, WORDS_PER_ROW, CounterFileWriter, RowKey
 from metering.database import open_engine, transaction
-from metering.exposition import MetricsCollector
 from metering.tables import counter, dirty, metadata
 from metering.usage import usage_rows
 from tests.node import ROOT
@@ -310,30 +307,6 @@ def test_a_month_is_local(folder: Path, engine: Engine, clock: SetClock) -> None
     assert [row["hour"] for row in usage_rows(engine, month="2023-10")] == ["2023-10-31T15:00:00Z"]
     with pytest.raises(ValueError, match="month"):
         usage_rows(engine, month="month")
-
-
-def test_metrics_are_the_totals(folder: Path, engine: Engine, clock: SetClock) -> None:
-    worker = Worker(folder)
-    worker.add(CALLS, 3)
-    worker.add(DURATION_BUCKETS, 2)
-    worker.add(DURATION_BUCKETS + 3, 1)
-    worker.add(DURATION_SUM_US, 9000)
-    worker.add(FRONTEND_ERRORS["rate_limited"], 4)
-    worker.add(egress_cell("backend", "vpc", "application"), 77)
-    collector = Collector(folder, engine, clock)
-    collector.collect()
-    registry = CollectorRegistry()
-    registry.register(MetricsCollector(collector))
-    text = generate_latest(registry).decode()
-    for line in (
-        'tollgate_calls_total{instance="one",service="orders"} 3.0',
-        'tollgate_frontend_errors_total{code="rate_limited",instance="one",service="orders"} 4.0',
-        'tollgate_egress_bytes_total{basis="application",instance="one",network="vpc",service="orders",side="backend"} 77.0',  # noqa: E501
-        'tollgate_request_duration_seconds_bucket{instance="one",le="0.001",service="orders"} 2.0',
-        'tollgate_request_duration_seconds_bucket{instance="one",le="+Inf",service="orders"} 3.0',
-        'tollgate_request_duration_seconds_sum{instance="one",service="orders"} 0.009',
-    ):
-        assert line in text.splitlines()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -63,8 +63,8 @@ class DeskNode:
             "pools": {"shared": [slot]},
         }
 
-    def exposition(self) -> bytes:
-        return b"tollgate_calls_total 0\n"
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        return b"tollgate_calls_total 0\n", "text/plain; version=0.0.4; charset=utf-8"
 
     def close(self) -> None:
         self.files.close()
