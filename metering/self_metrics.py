@@ -30,10 +30,10 @@ class MeteringMetrics(PrometheusCollector):
             collector.clock_jumps,
         )
         yield CounterMetricFamily(
-            "tollgate_counter_files_broken", "Counter files that could not be read.", collector.broken_files
+            "tollgate_usage_files_broken", "Counter files that could not be read.", collector.broken_files
         )
         yield GaugeMetricFamily(
-            "tollgate_counter_files",
+            "tollgate_usage_files",
             "Counter files followed: one a worker and hour.",
             collector.files_followed,
         )

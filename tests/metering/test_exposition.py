@@ -103,8 +103,8 @@ def test_the_state_of_metering_is_shown() -> None:
     lines = generate_latest(registry).decode().splitlines()
     assert "tollgate_identity_mismatches_total 1.0" in lines
     assert "tollgate_clock_jumps_total 5.0" in lines
-    assert "tollgate_counter_files_broken_total 4.0" in lines
-    assert "tollgate_counter_files 0.0" in lines
+    assert "tollgate_usage_files_broken_total 4.0" in lines
+    assert "tollgate_usage_files 0.0" in lines
 
 
 def test_the_format_is_told_by_the_content_type() -> None:
