@@ -346,6 +346,8 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--connections", type=int, default=32)
     ask.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     plan = Plan(**vars(ask.parse_args(arguments)))
+    # A run that is asked to end stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     console = Console()
     console.print(f"seed {plan.seed}")
     outcome = run(plan, console)

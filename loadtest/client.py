@@ -156,8 +156,10 @@ async def drive(
             ended(connection)
         due = int((time.monotonic() - started) * rate) - tally.sent if rate else connections
         while idle and due > 0 and may_send():
-            idle.pop().send(request)
-            due -= 1
+            connection = idle.pop()
+            if connection.transport is not None:  # Else it ended while others were being opened.
+                connection.send(request)
+                due -= 1
         if progress is not None:
             progress(tally)
         wake.clear()

@@ -27,13 +27,17 @@ class Meter:
     meter's life: row numbers are repeated in each hour's file.
     """
 
-    def __init__(self, directory: Path, writer: str, clock: VirtualClock) -> None:
+    def __init__(
+        self, directory: Path, writer: str, clock: VirtualClock, elapsed_s: Callable[[], float] | None = None
+    ) -> None:
+        """``elapsed_s``: seconds that passed, by a clock that nobody sets; the system's, unless told."""
         self._directory = directory
         self._writer = writer
         self._clock = clock
         self._rows: dict[RowKey, int] = {}
         self._wall_s = clock.now()
-        self._elapsed_s = _elapsed_s()
+        self._read_elapsed_s = elapsed_s or _elapsed_s
+        self._elapsed_s = self._read_elapsed_s()
         self._told_s = float("-inf")
         self._turned: list[int] = []  # descriptors of hours that are sealed and not on the disk yet
         self._is_jumped = False
@@ -65,7 +69,7 @@ class Meter:
         called when there is an hour to turn: it brings the counts up to date and returns the number of counted
         exchanges that are under way.
         """
-        wall_s, elapsed_s = self._clock.now(), _elapsed_s()
+        wall_s, elapsed_s = self._clock.now(), self._read_elapsed_s()
         ahead_s = (wall_s - self._wall_s) / self._clock.rate - (elapsed_s - self._elapsed_s)
         self._note_jump(ahead_s)
         hour = hour_of(wall_s)
