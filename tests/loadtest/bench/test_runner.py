@@ -1,0 +1,87 @@
+"""Rounds take turns, medians are medians, and a target that fails says so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loadtest.bench import machine, runner
+from loadtest.bench.node import STEPS, Gateway
+from loadtest.bench.peers import Peer
+from loadtest.bench.runner import Row, Sample
+from loadtest.bench.scenarios import SCENARIOS, Run, runs
+from loadtest.bench.wrk import Load, Seen
+
+FAKE_WRK = """#!/bin/sh
+for word; do url=$word; done
+echo "$url" >> "$TURNS"
+case $url in *broken*) echo "unable to connect" >&2; exit 1;; esac
+cat <<'END'
+     50%    1.00ms
+     99%    2.00ms
+  1000 requests in 1.00s, 1.00MB read
+Requests/sec:  1000.00
+Transfer/sec:  1.00MB
+END
+"""
+
+
+@pytest.fixture
+def turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wrk on the path that writes down whom it was sent to."""
+    program = tmp_path / "bin" / "wrk"
+    program.parent.mkdir()
+    program.write_text(FAKE_WRK)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TURNS", str(tmp_path / "turns"))
+    return tmp_path / "turns"
+
+
+def run(target: str) -> Run:
+    return Run(target, f"http://{target}", Load(), (os.getpid(),))
+
+
+def test_rounds_are_interleaved_after_a_warm_up(turns: Path, tmp_path: Path) -> None:
+    rows = runner.measure([run("a"), run("b")], 2, 1, tmp_path)
+    assert turns.read_text().split() == ["http://a", "http://b"] * 3
+    assert [len(row.samples) for row in rows] == [2, 2]
+
+
+def test_a_target_that_fails_is_reported_and_takes_no_further_turn(turns: Path, tmp_path: Path) -> None:
+    good, broken = runner.measure([run("good"), run("broken")], 2, 1, tmp_path)
+    assert good.error is None and len(good.samples) == 2
+    assert "unable to connect" in broken.document()["error"]
+    assert turns.read_text().split().count("http://broken") == 1
+
+
+def test_a_row_says_medians_and_sums_of_failures() -> None:
+    row = Row("a")
+    for cpu_us, failed, elsewhere in ((10, 0, 0.0), (30, 2, 0.5), (11, 1, 0.0)):
+        row.samples.append(Sample(Seen(1, 100, 1, 2, failed=failed), cpu_us, elsewhere))
+    document = row.document()
+    assert (document["cpu_us_per_request"], document["failed"], document["noisy_rounds"]) == (11, 3, 1)
+
+
+def test_cpu_time_is_read_past_any_name() -> None:
+    stat = "7 (a (b) c) S " + " ".join(str(number) for number in range(1, 50))
+    assert machine._ticks(stat) == 11 + 12
+
+
+def test_what_others_used_is_what_is_left_of_the_machine() -> None:
+    tick_us = 1e6 / os.sysconf("SC_CLK_TCK")
+    assert machine.busy_elsewhere((0, 0), (150, 200), 100 * tick_us) == 0.25
+    assert machine.busy_elsewhere((0, 0), (90, 200), 100 * tick_us) == 0.0
+
+
+def test_every_scenario_has_targets() -> None:
+    gateway = Gateway("compiled", "http://g", "https://g", (1,), 1.0)
+    peer = Peer("nginx", "http://n", "https://n", (2,))
+    for scenario in SCENARIOS.values():
+        made = runs(scenario, [gateway], [peer])
+        assert made and len({one.target for one in made}) == len(made)
+        assert any(one.target == "nginx" for one in made) == scenario.has_peers
+        assert all(one.url.startswith("https:") == scenario.is_tls for one in made)
+    assert len(runs(SCENARIOS["features"], [gateway], [peer])) == len(STEPS)
