@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from sqlalchemy import Engine
 
 from billing.commands import simulate
@@ -23,6 +24,7 @@ from gateway.commands.serve import serve_command
 from gateway.control.lock import DataDirLock
 from gateway.control.ports import Biller, Wiring
 from gateway.control.store import Store
+from loadtest.compare.command import app as loadtest
 from loadtest.demo import demo
 from metering.clock import Clock
 
@@ -52,11 +54,12 @@ def open_store(settings: Settings) -> Iterator[Desk]:
 
 
 def main() -> int:
-    commands: dict[str, Callable[..., Any]] = {
+    commands: dict[str, Callable[..., Any] | typer.Typer] = {
         "serve": serve_command(WIRING),
         "check": check,
         "simulate": simulate,
         "demo": demo,
+        "loadtest": loadtest,
     }
     return run(make_app(Finder(open_store), commands))
 

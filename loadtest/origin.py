@@ -1,7 +1,8 @@
 """A test origin: an upstream whose answers are asked for by the path. ``python -m loadtest.origin --port 9001``.
 
 /bytes/N  N bytes · /chunked/N  the same in chunks · /echo  the request's content · /status/N  that status ·
-/slow/S  an answer after S seconds · /head  the request as it arrived, as JSON · /cut/N  N of N+1 promised bytes
+/slow/S  an answer after S seconds · /head  the request as it arrived, as JSON · /cut/N  N of N+1 promised bytes ·
+/json  a small document · /sink  reads the content and says how much it was
 """
 
 from __future__ import annotations
@@ -54,6 +55,19 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     return web.Response(body=await request.read(), content_type="application/octet-stream")
 
 
+async def _json(request: web.Request) -> web.StreamResponse:
+    return web.json_response(
+        {"id": 4711, "name": "a kettle", "price": "24.90", "stock": 17, "tags": ["kitchen", "steel"]}
+    )
+
+
+async def _sink(request: web.Request) -> web.StreamResponse:
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+    return web.json_response({"bytes": size})
+
+
 async def _status(request: web.Request) -> web.StreamResponse:
     return web.Response(status=int(request.match_info["n"]), text="as asked\n")
 
@@ -92,6 +106,8 @@ def application() -> web.Application:
         "/chunked/{n:\\d+}": _chunked,
         "/cut/{n:\\d+}": _cut,
         "/echo": _echo,
+        "/json": _json,
+        "/sink": _sink,
         "/status/{n:\\d+}": _status,
         "/slow/{s}": _slow,
         "/head": _head,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -31,8 +31,8 @@ _REFUSED = 1
 _DEBUG_VARIABLE = "TOLLGATE_DEBUG"
 
 
-def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.Typer:
-    """``commands``: those that the composition root adds (serve, check, simulate)."""
+def make_app(finder: Finder, commands: Mapping[str, Callable[..., Any] | typer.Typer]) -> typer.Typer:
+    """``commands``: those that the composition root adds (serve, check, simulate), groups of them too."""
     app = typer.Typer(
         name="tollgate",
         no_args_is_help=True,
@@ -51,7 +51,10 @@ def make_app(finder: Finder, commands: dict[str, Callable[..., Any]]) -> typer.T
             raise typer.Exit
 
     for name, command in commands.items():
-        app.command(name)(command)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     app.command()(usage)
     app.command()(bill)
     app.command()(explain)

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from loadtest.bench import machine, node, origin, path, peers, plot, report, runner
 from loadtest.bench.node import Gateway
 from loadtest.bench.peers import Peer
-from loadtest.bench.processes import Processes, StartFailed, free_ports
 from loadtest.bench.scenarios import QUICK, SCENARIOS, Scenario, runs
+from loadtest.processes import Processes, StartFailed, free_ports
 
 OUT: Final = Path("loadtest/out")
 OURS: Final = "tollgate"

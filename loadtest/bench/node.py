@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest.bench.machine import LOAD_CPU, PROXY_CPU, pin
-from loadtest.bench.processes import Processes, free_ports
 from loadtest.bench.wrk import KEY
+from loadtest.processes import Processes, free_ports
 
 BUILDS: Final = {"plain": "0", "compiled": "1"}  # values of TOLLGATE_COMPILED
 SPEC: Final = "dedicated-50000"

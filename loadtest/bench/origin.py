@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.bench.machine import LOAD_CPU
-from loadtest.bench.processes import Processes, listens
+from loadtest.processes import Processes, listens
 
 FILES: Final = {"1k": 1 << 10, "100k": 100 << 10, "10m": 10 << 20}
 UPLOAD_BYTES_MAX: Final = 4 << 20

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from loadtest.bench.machine import PROXY_CPU
 from loadtest.bench.origin import NGINX_PATHS
-from loadtest.bench.processes import Processes, StartFailed, free_ports, listens
+from loadtest.processes import Processes, StartFailed, free_ports, listens
 
 NAMES: Final = ("nginx", "nginx-lua", "haproxy", "envoy", "caddy", "aiohttp")
 LIMIT: Final = 1_000_000  # requests a second: counted, never reached
