@@ -27,8 +27,10 @@ from gateway.limits.table import LimitTable
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import ClientBounds, Core
 from gateway.proxy.matching import Matcher
-from gateway.proxy.service import build_router
+from gateway.proxy.router_builder import RouterBuilder
+from gateway.proxy.target_book import TargetBook
 from gateway.proxy.upstream import UpstreamConnection
+from gateway.snapshot_file import Piece, SnapshotFile, encode
 from loadtest.bench.wrk import FIELDS, KEY
 from metering.clock import VirtualClock
 from metering.meter import Meter
@@ -82,8 +84,6 @@ def snapshot(step: str) -> dict[str, Any]:
         return {"id": id, "methods": methods, "path": "/*", "limit": limit("routes", 2)}
 
     return {
-        "version": 1,
-        "burst_ms": 100,
         "instances": {
             "i": {
                 "account": "a",
@@ -92,6 +92,7 @@ def snapshot(step: str) -> dict[str, Any]:
                 "serving": True,
                 "body_max": 1 << 24,
                 "egress_ip": None,
+                "log_share": 0.0,
                 "limit": limit("instance", 0),
             }
         },
@@ -111,6 +112,7 @@ def snapshot(step: str) -> dict[str, Any]:
                 else None,
                 "allow": ["127.0.0.0/8", "10.0.0.0/8"] if "addresses" in features else [],
                 "deny": ["10.9.0.0/16"] if "addresses" in features else [],
+                "cors": None,
                 "upstream": {
                     "network": "vpc",
                     "balance": "round_robin",
@@ -118,6 +120,9 @@ def snapshot(step: str) -> dict[str, Any]:
                     "on_5xx": False,
                     "retries": 1,
                     "pool_idle": 60.0,
+                    "eject": 10.0,
+                    "connections_max": 4096,
+                    "tls": {"verify": True, "ca": None, "server_name": None, "certificate": None, "key": None},
                     "timeouts": {"connect": 5.0, "response": 30.0, "idle": 60.0},
                     "targets": [{"url": "http://127.0.0.1:9", "weight": 1, "network": "vpc"}],
                 },
@@ -141,21 +146,28 @@ class _Path:
     """One client connection and one upstream connection, ready for requests."""
 
     def __init__(self, folder: Path, step: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._table = LimitTable.create(folder / f"limits-{step}")
+        table = LimitTable.create(folder / f"limits-{step}")
         meter = Meter(folder / f"counters-{step}", f"bench:{step}:0", VirtualClock())
         self.core = Core(loop, meter, ClientBounds(), ())
-        router, targets = build_router(snapshot(step), meter.row, self._limit, {})
+        file, document = folder / f"{step}.snapshot", snapshot(step)
+        file.write_bytes(encode(1, 100, document["instances"], map(Piece.of, document["services"])))
+        steps = RouterBuilder(table, 1, meter.row, TargetBook(lambda *_: None)).build(SnapshotFile(file))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                router = end.value
+                break
         self.core.matcher = Matcher(router)
-        target = next(iter(targets.values()))
+        service = router.find(b"127.0.0.1", b"/s")
+        assert service is not None
+        target = service.targets.targets[0]
         self.client, self.to_client = ClientConnection(self.core, "internet", "http"), _Transport()
         self.client.connection_made(cast(asyncio.Transport, self.to_client))
         self.upstream, self.to_upstream = UpstreamConnection(self.core, target, 60.0), _Transport()
         self.upstream.connection_made(cast(asyncio.Transport, self.to_upstream))
         self.upstream.is_reused = True
         target.idle.append(self.upstream)
-
-    def _limit(self, level: str, name: str, document: dict[str, Any]) -> Limit:
-        return Limit(self._table, document["slot"], document["qps"], level, name, burst_ms=100, workers=1)
 
     def exchanges(self, heads: list[bytes]) -> float:
         """Microseconds for each exchange."""

@@ -55,6 +55,29 @@ def compare(
     raise typer.Exit(run(out, plan(names, seconds or None, share)))
 
 
+@app.command()
+def node() -> None:
+    """Origins and the same node for a Locust of your own, with its web UI, until Ctrl-C."""
+    from loadtest.compare.node import Node
+    from loadtest.compare.plan import DEDICATED, SHARED
+    from loadtest.processes import Processes, StartFailed
+
+    with tempfile.TemporaryDirectory(prefix="tollgate-compare-") as folder, Processes(Path(folder)) as processes:
+        try:
+            running = Node(processes, Path(folder))
+        except StartFailed as error:
+            typer.echo(f"tollgate: {error}", err=True)
+            raise typer.Exit(1) from None
+        typer.echo(
+            f"locust -f loadtest/locustfile.py --web-host 127.0.0.1 --class-picker --shared-url {running.url(SHARED)} "
+            f"--dedicated-url {running.url(DEDICATED)}\n{running.console}\nCtrl-C ends it."
+        )
+        try:
+            running.wait()
+        except KeyboardInterrupt:
+            pass
+
+
 def run(out: Path, runs: list[Run]) -> int:
     """0, or 1 where something does not add up or could not be run."""
     from loadtest.compare.load import LoadFailed

@@ -85,6 +85,15 @@ class Node:
     def url(self, instance: str) -> str:
         return f"http://127.0.0.1:{self.ports[instance]}"
 
+    @property
+    def console(self) -> str:
+        """For people: where the console is, and its token."""
+        return f"console http://127.0.0.1:{self.ports['admin']}/ (token: {self._token})"
+
+    def wait(self) -> None:
+        """Until the node ends."""
+        self._process.wait()
+
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports['admin']}{path}")
         request.add_header("Authorization", f"Bearer {self._token}")
