@@ -92,6 +92,12 @@ class Processes:
                 self._running.remove(process)
 
 
+def stop_in_order() -> None:
+    """SIGTERM ends us as Ctrl-C does, and so do both where a shell had them ignored: what was started is ended."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on; all are held until the last is found, so that no two are the same."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]

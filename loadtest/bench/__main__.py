@@ -18,7 +18,7 @@ from loadtest.bench import machine, node, origin, path, peers, plot, report, run
 from loadtest.bench.node import Gateway
 from loadtest.bench.peers import Peer
 from loadtest.bench.scenarios import QUICK, SCENARIOS, Scenario, runs
-from loadtest.processes import Processes, StartFailed, free_ports
+from loadtest.processes import Processes, StartFailed, free_ports, stop_in_order
 
 OUT: Final = Path("loadtest/out")
 OURS: Final = "tollgate"
@@ -149,8 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as progress,
     ):
         bench = Bench(ask, Path(folder), console, progress)
+        stop_in_order()
         try:
             bench.run()
+        except KeyboardInterrupt:
+            # What was measured until then is worth as much as before; an unfinished scenario is left out.
+            bench.document["left_out"].append("what came after the interruption")
         except (StartFailed, RuntimeError, OSError) as error:
             console.print(f"[red]The benchmark failed:[/red] {error}", highlight=False)
             return 1

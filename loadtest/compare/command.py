@@ -60,8 +60,9 @@ def node() -> None:
     """Origins and the same node for a Locust of your own, with its web UI, until Ctrl-C."""
     from loadtest.compare.node import Node
     from loadtest.compare.plan import DEDICATED, SHARED
-    from loadtest.processes import Processes, StartFailed
+    from loadtest.processes import Processes, StartFailed, stop_in_order
 
+    stop_in_order()
     with tempfile.TemporaryDirectory(prefix="tollgate-compare-") as folder, Processes(Path(folder)) as processes:
         try:
             running = Node(processes, Path(folder))
@@ -82,12 +83,16 @@ def run(out: Path, runs: list[Run]) -> int:
     """0, or 1 where something does not add up or could not be run."""
     from loadtest.compare.load import LoadFailed
     from loadtest.compare.node import NotInTime
-    from loadtest.processes import StartFailed
+    from loadtest.processes import StartFailed, stop_in_order
 
+    stop_in_order()
     console, begun = Console(), time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     try:
         checks, written = _compare(console, out, runs)
+    except KeyboardInterrupt:
+        console.print("Stopped; there is no report.")
+        return 1
     except (LoadFailed, NotInTime, StartFailed) as error:
         console.print(f"[red]The comparison failed:[/red] {error}", highlight=False)
         return 1
