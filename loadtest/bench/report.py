@@ -55,6 +55,8 @@ def noise(document: Document) -> str:
     """How far the machine was ours, in a sentence."""
     rows = [row for scenario in document["scenarios"] for row in scenario["rows"] if "rounds" in row]
     rounds, noisy = sum(len(row["rounds"]) for row in rows), sum(row["noisy_rounds"] for row in rows)
+    if not rounds:
+        return "The path alone does not see whether others used the machine."
     if not noisy:
         return "The machine was ours alone."
     return (

@@ -68,3 +68,7 @@ def test_the_figures_are_kept_and_drawn(tmp_path: Path) -> None:
 
 def test_nothing_measured_is_nothing_drawn(tmp_path: Path) -> None:
     assert plot.draw({**DOCUMENT, "scenarios": [], "path": None}, tmp_path / "none.png") == []
+
+
+def test_without_runs_nothing_is_said_of_the_machine() -> None:
+    assert "ours alone" not in shown({**DOCUMENT, "scenarios": []})
