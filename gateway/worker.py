@@ -12,6 +12,7 @@ import gc
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -200,7 +201,7 @@ class Worker:
 
     async def _sweep(self) -> None:
         while True:
-            self._core.sweep()
+            await self._core.sweep()
             if self._core.access_log is not None:
                 self._core.access_log.flush()
             self._freeze_what_was_made()
@@ -233,9 +234,19 @@ class Worker:
             await asyncio.sleep(0)  # connection_lost meters what was cut; of TLS it comes some turns later.
 
 
+def _open_what_may_be() -> None:
+    """A connection is a descriptor, and the usual soft limit of 1,024 is for programs that call select(2)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError) as error:
+        log.warning("the limit of open files stays as it is: %s", error)
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     boot = orjson.loads(sys.argv[1])
+    _open_what_may_be()
     # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.
     gc.set_threshold(100_000, 50, 100)
 

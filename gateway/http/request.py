@@ -74,6 +74,13 @@ class RequestHead:
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
         self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
 
+    def let_go(self) -> None:
+        """Drops what the last head left. ``host`` stays: it is short, and the next request's most likely."""
+        self.raw = self.fields = self.line = self.path = self.query = b""
+        self.lowered = b"\n"
+        if self.is_marked:
+            self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
+
     def parse(self, data: bytes, head_bytes_max: int, target_bytes_max: int, fields_max: int) -> int:
         """Reads one head from the start of ``data`` and returns its length in bytes; 0 while it is not whole.
 

@@ -362,7 +362,7 @@ class ClientConnection(Admitting):
     def _send_head(self, service: Service, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.begin(self, self._row)
-        text = self._text
+        text, self._text = self._text, b""
         if self._pending:
             text += b"".join(self._pending)
             self._pending = []

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SWEEP_INTERVAL_S: Final = 0.25  # How exact deadlines are; a timer for each request would cost more than its head.
 WIRE_INTERVAL_S: Final = 1.0  # How far wire bytes may be behind, and so what of them a killed worker takes along.
+# Deadlines passed in one turn of the loop. Each may cost an answer and a close, some 30 us: a thousand that came
+# together and fall due together must not be 30 ms in which nobody else is served.
+PASSED_TOGETHER_MAX: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,26 @@ class Core:
     def trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return any(address in network for network in self.trusted_proxies)
 
-    def sweep(self) -> None:
-        """Passes every deadline that is due. Called each SWEEP_INTERVAL_S."""
+    async def sweep(self) -> None:
+        """Passes every deadline that is due. Called each SWEEP_INTERVAL_S.
+
+        The look at all of them takes 0.15 ms for 10,000 connections and 0.7 ms for 50,000 (compiled; twice that from
+        the sources), four times a second: no deadline is worth a place in an order that each request would change.
+        """
         self.now_s = now_s = time.monotonic()
-        for client in [client for client in self.clients if client.deadline_s < now_s]:
-            client.deadline_passed()
-        for upstream in [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]:
-            upstream.deadline_passed()
+        clients = [client for client in self.clients if client.deadline_s < now_s]
+        upstreams = [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]
+        for number, client in enumerate(clients, 1):
+            # Still due, and still there? Others were served meanwhile.
+            if client.deadline_s < now_s and client in self.clients:
+                client.deadline_passed()
+            if number % PASSED_TOGETHER_MAX == 0:
+                await asyncio.sleep(0)
+        for number, upstream in enumerate(upstreams, 1):
+            if upstream.deadline_s < now_s and upstream in self.upstreams:
+                upstream.deadline_passed()
+            if number % PASSED_TOGETHER_MAX == 0:
+                await asyncio.sleep(0)
         if now_s >= self._wire_due_s:
             self._wire_due_s = now_s + WIRE_INTERVAL_S
             self.count_wire()
