@@ -2,18 +2,22 @@
 
 /bytes/N  N bytes · /chunked/N  the same in chunks · /echo  the request's content · /status/N  that status ·
 /slow/S  an answer after S seconds · /head  the request as it arrived, as JSON · /cut/N  N of N+1 promised bytes ·
-/json  a small document · /sink  reads the content and says how much it was
+/json  a small document · /sink  reads the content and says how much it was ·
+/large/N  N bytes of `loadtest.content` · /sum  length and SHA-256 of the request's content, as JSON
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import socket
 import sys
 
 import uvloop
 from aiohttp import web
+
+from loadtest.content import pieces
 
 CHUNK = b"x" * 65_536
 
@@ -39,6 +43,24 @@ async def _write(request: web.Request, response: web.StreamResponse, size: int) 
         size -= len(CHUNK)
     await response.write_eof()
     return response
+
+
+async def _large(request: web.Request) -> web.StreamResponse:
+    size = int(request.match_info["n"])
+    response = web.StreamResponse(headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"})
+    await response.prepare(request)
+    for piece in pieces(size):
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def _sum(request: web.Request) -> web.StreamResponse:
+    digest, size = hashlib.sha256(), 0
+    async for piece in request.content.iter_any():
+        digest.update(piece)
+        size += len(piece)
+    return web.json_response({"bytes": size, "sha256": digest.hexdigest()})
 
 
 async def _cut(request: web.Request) -> web.StreamResponse:
@@ -108,6 +130,8 @@ def application() -> web.Application:
         "/echo": _echo,
         "/json": _json,
         "/sink": _sink,
+        "/large/{n:\\d+}": _large,
+        "/sum": _sum,
         "/status/{n:\\d+}": _status,
         "/slow/{s}": _slow,
         "/head": _head,

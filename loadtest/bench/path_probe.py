@@ -177,7 +177,7 @@ class _Path:
             asked(head)
             answered(ANSWER)
         taken_ns = time.perf_counter_ns() - begun
-        self.core.sweep()
+        self.core.now_s = time.monotonic()  # what the sweep does for what is measured here
         return taken_ns / len(heads) / 1000
 
 
@@ -217,7 +217,7 @@ def measure_admission(folder: Path, repeats: int) -> dict[str, float]:
     return taken
 
 
-def _admissions(admit: Callable[[int], Limit | None], now_ns: int) -> float:
+def _admissions(admit: Callable[[int], object], now_ns: int) -> float:
     interval_ns = 20_010
     nows = range(now_ns, now_ns + REQUESTS * interval_ns, interval_ns)
     begun = time.perf_counter_ns()
