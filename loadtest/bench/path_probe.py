@@ -23,6 +23,7 @@ import uvloop
 
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
+from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import ClientBounds, Core
@@ -146,12 +147,14 @@ class _Path:
     """One client connection and one upstream connection, ready for requests."""
 
     def __init__(self, folder: Path, step: str, loop: asyncio.AbstractEventLoop) -> None:
-        table = LimitTable.create(folder / f"limits-{step}")
-        meter = Meter(folder / f"counters-{step}", f"bench:{step}:0", VirtualClock())
+        limits, clock = folder / f"limits-{step}", VirtualClock()
+        table = LimitTable.create(limits)
+        meter = Meter(folder / f"counters-{step}", f"bench:{step}:0", clock)
         self.core = Core(loop, meter, ClientBounds(), ())
         file, document = folder / f"{step}.snapshot", snapshot(step)
         file.write_bytes(encode(1, 100, document["instances"], map(Piece.of, document["services"])))
-        steps = RouterBuilder(table, 1, meter.row, TargetBook(lambda *_: None)).build(SnapshotFile(file))
+        book, quotas = TargetBook(lambda *_: None), QuotaHandles(limits, clock)
+        steps = RouterBuilder(table, 1, meter.row, book, quotas).build(SnapshotFile(file))
         while True:
             try:
                 next(steps)
