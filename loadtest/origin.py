@@ -150,8 +150,9 @@ async def serve(listening: socket.socket) -> None:
 def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--port", type=int, default=0, help="0 takes a free one; the port is printed")
-    port = ask.parse_args().port
-    listening = socket.create_server(("127.0.0.1", port), backlog=4096)
+    ask.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    options = ask.parse_args()
+    listening = socket.create_server((options.host, options.port), backlog=4096)
     print(listening.getsockname()[1], flush=True)
     try:
         uvloop.run(serve(listening))
