@@ -25,7 +25,7 @@ _KNOWN_FIELD = re.compile(
 class ResponseHead:
     """One per upstream connection, filled anew by each answer. ``status_line`` ends in CRLF, ``fields`` too."""
 
-    __slots__ = ("fields", "framing", "keeps_alive", "status", "status_line", "upgrade")
+    __slots__ = ("fields", "framing", "is_dated", "keeps_alive", "status", "status_line", "upgrade")
 
     def __init__(self) -> None:
         self.status = 0
@@ -34,6 +34,9 @@ class ResponseHead:
         self.framing = 0  # content bytes, CHUNKED or UNTIL_CLOSE
         self.keeps_alive = True
         self.upgrade = b""
+        # Whether a final answer on this connection had a Date. Looked for until then: an upstream that has a clock
+        # sends it always (RFC 9110 6.6.1), and need not be looked through for it with each answer.
+        self.is_dated = False
 
     def parse(self, data: bytes, *, to_head_request: bool) -> int:
         """Reads one head; returns its length, 0 while it is not whole. Raises ProtocolError (bad_gateway)."""
@@ -64,6 +67,8 @@ class ResponseHead:
         coding: bytes | None = None
         connection: bytes | None = None
         lowered = b"\n" + fields.lower()
+        if not self.is_dated and status >= 200:
+            self.is_dated = b"\ndate:" in lowered
         kept: list[bytes] | None = None
         at = 0
         for field in _KNOWN_FIELD.finditer(lowered):

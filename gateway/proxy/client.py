@@ -264,8 +264,8 @@ class ClientConnection(Admitting):
             self._closes_after = True
         connection = b"Connection: close\r\n" if self._closes_after else b""
         self.relay(
-            b"HTTP/1.1 204 No Content\r\nX-Request-Id: %b\r\n%b%b%b\r\n"
-            % (self._request_id, fields, self._limits.fields(time.monotonic_ns()), connection)
+            b"HTTP/1.1 204 No Content\r\n%bX-Request-Id: %b\r\n%b%b%b\r\n"
+            % (self._core.date_field, self._request_id, fields, self._limits.fields(time.monotonic_ns()), connection)
         )
         self._end_exchange()
         self._next()
@@ -444,6 +444,8 @@ class ClientConnection(Admitting):
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
         more = self._limits.fields(time.monotonic_ns())
+        if not head.is_dated:
+            more += self._core.date_field
         if self._cors_fields:
             more += self._cors_fields
             head.fields = without_cors(head.fields)

@@ -7,6 +7,7 @@ import ipaddress
 import secrets
 import time
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.matching import Matcher
@@ -49,6 +50,7 @@ class Core:
         "anonymous_row",
         "bounds",
         "clients",
+        "date_field",
         "is_draining",
         "loop",
         "matcher",
@@ -80,6 +82,7 @@ class Core:
         self.is_draining = False
         self.now_s = time.monotonic()  # coarse: as of the last sweep
         self._wire_due_s = 0.0
+        self.date_field = _date_field()  # as of the last sweep: RFC 9110 6.6.1 counts in seconds
         self._request_prefix = secrets.token_hex(8).encode()
         self._request_number = 0
 
@@ -98,6 +101,7 @@ class Core:
         the sources), four times a second: no deadline is worth a place in an order that each request would change.
         """
         self.now_s = now_s = time.monotonic()
+        self.date_field = _date_field()
         clients = [client for client in self.clients if client.deadline_s < now_s]
         upstreams = [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]
         for number, client in enumerate(clients, 1):
@@ -130,3 +134,8 @@ class Core:
     def keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+def _date_field() -> bytes:
+    """A whole line, by the real clock: clients compare it with theirs (RFC 9110 5.6.7, 6.6.1)."""
+    return b"Date: " + formatdate(usegmt=True).encode() + b"\r\n"

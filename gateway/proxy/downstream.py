@@ -316,7 +316,7 @@ class Downstream:
             PROBLEMS[code],
             detail,
             self._request_id,
-            fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields,
+            self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields,
             close=self._closes_after,
             with_content=self.head.method != b"HEAD",
         )

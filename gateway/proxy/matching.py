@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http.errors import ProtocolError
+from gateway.http.max_forwards import METHODS as COUNTED_HOPS
+from gateway.http.max_forwards import may_go_on
 from gateway.http.request import RequestHead
 from gateway.proxy.service import Route, Service
 from gateway.routing.path import below_prefix, normal_path, without_parameters
@@ -89,9 +91,24 @@ class Matcher:
             route = found
         forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
         match = Match(service, route, method, forwarded)
+        if method in COUNTED_HOPS:
+            return self._within_its_hops(head, match)  # Not kept: each has to be looked at.
         if self._count >= MATCHES_MAX:
             self._known.clear()
             self._count = 0
         self._known.setdefault(head.host, {})[line] = match
         self._count += 1
         return match
+
+    @staticmethod
+    def _within_its_hops(head: RequestHead, match: Match) -> Match | Unmatched:
+        try:
+            is_forwarded = may_go_on(head)
+        except ProtocolError as error:
+            return Unmatched(error.code, error.detail, match.service)
+        if is_forwarded:
+            return match
+        # RFC 9110 7.6.2: the last recipient answers; 15.6.2: by that it implements the method for no resource.
+        return Unmatched(
+            "not_implemented", "Max-Forwards is 0, and the gateway has no answer of its own", match.service
+        )

@@ -77,3 +77,42 @@ def test_trace_carries_no_key_of_the_gateway(talk: Conversation) -> None:
     assert set(seen.fields) == {
         "host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE"])
+@pytest.mark.parametrize("came, went", [(b"1", "0"), (b"10", "9"), (b" 007 ", "6"), (b"9" * 18, "255")])
+def test_max_forwards_loses_a_hop(talk: Conversation, method: bytes, came: bytes, went: str) -> None:
+    """7.6.2: the lesser of the received value less one and the most that is supported."""
+    seen = talk.passes(head(b"MAX-Forwards: " + came, line=method + b" /a/x HTTP/1.1"))
+    assert seen.fields["max-forwards"] == went
+    assert seen.raw.lower().count(b"max-forwards") == 1
+
+
+@pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE"])
+def test_max_forwards_of_0_is_answered_here(talk: Conversation, method: bytes) -> None:
+    """7.6.2: it MUST NOT be forwarded; also not because one without the field was, just before."""
+    talk.passes(head(line=method + b" /a/x HTTP/1.1"))
+    talk.upstream.reset()
+    with talk.client() as client:
+        status, fields, content = client.send(head(b"Max-Forwards: 0", line=method + b" /a/x HTTP/1.1")).answer()
+        assert (status, fields["content-type"]) == (501, "application/problem+json")
+        assert b"urn:tollgate:not_implemented" in content
+        assert client.send(head()).answer()[2] == b"ok"  # The connection goes on.
+    assert [seen.start for seen in talk.upstream.requests] == [b"GET /x"]
+
+
+@pytest.mark.parametrize(
+    "fields", [[b"Max-Forwards: -1"], [b"Max-Forwards: x"], [b"Max-Forwards:"], [b"Max-Forwards: 1"] * 2]
+)
+def test_a_bad_max_forwards_is_refused(talk: Conversation, fields: list[bytes]) -> None:
+    talk.refuses(head(*fields, line=b"OPTIONS /a/x HTTP/1.1"))
+
+
+def test_max_forwards_of_another_method_is_let_be(talk: Conversation) -> None:
+    """7.6.2: it may be ignored."""
+    assert talk.passes(head(b"Max-Forwards: 0")).fields["max-forwards"] == "0"
+
+
+def test_options_of_the_whole_server_counts_its_hops(talk: Conversation) -> None:
+    seen = talk.passes(head(b"Max-Forwards: 3", line=b"OPTIONS * HTTP/1.1", host=b"Host: root.test"))
+    assert (seen.start, seen.fields["max-forwards"]) == (b"OPTIONS *", "2")

@@ -1,0 +1,34 @@
+"""Max-Forwards: how many hops an OPTIONS or TRACE request may take still (RFC 9110 7.6.2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+from gateway.http.fields import without_fields
+from gateway.http.request import RequestHead
+
+METHODS: Final = frozenset((b"OPTIONS", b"TRACE"))
+FORWARDS_MAX: Final = 255  # "the recipient's maximum supported value": no chain of proxies is longer.
+_NAME: Final = b"\nmax-forwards:"
+_VALUE = re.compile(rb"[0-9]{1,18}+")  # Max-Forwards = 1*DIGIT
+
+
+def may_go_on(head: RequestHead) -> bool:
+    """Takes this hop off the field, if there is one; False: the gateway is the last recipient.
+
+    Raises ProtocolError (bad_request).
+    """
+    at = head.lowered.find(_NAME)
+    if at < 0:
+        return True
+    begin = at + len(_NAME)
+    value = head.lowered[begin : head.lowered.index(b"\r", begin)].strip(b" \t")
+    if not _VALUE.fullmatch(value) or head.lowered.find(_NAME, begin) >= 0:
+        raise ProtocolError("bad_request", "Max-Forwards is malformed or repeated")
+    if int(value) == 0:
+        return False
+    left = min(int(value) - 1, FORWARDS_MAX)
+    head.fields = without_fields(head.fields, {b"max-forwards"}) + b"Max-Forwards: %d\r\n" % left
+    return True
