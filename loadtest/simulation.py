@@ -102,6 +102,8 @@ class _Worker:
 
     def kill(self) -> None:
         """SIGKILL: the file stays as it is, unsealed, and the lock on it goes."""
+        for descriptor in self.meter.unsynced():
+            os.close(descriptor)
         self.meter._file.close()
 
 
@@ -206,6 +208,7 @@ class Simulation:
     def _restart_control(self) -> None:
         if self.mismatches:
             self.report.faults.append(f"{self.mismatches} identities do not hold")
+        self._collector.close()  # What a process's end does.
         self._collector = self._open_collector()
         self._billing = self._open_billing()
 
@@ -276,6 +279,7 @@ class Simulation:
         self._compare("counted", self._stored())
         self._compare("billed", self._billed())
         self.report.faults += self._billing.reconcile()
+        self._collector.close()
         self._engine.dispose()
 
     def _stored(self) -> Counter[_Key]:

@@ -70,6 +70,12 @@ class Collector:
         """This writer's process has ended: its files are complete as they are."""
         self._gone.add(writer)
 
+    def close(self) -> None:
+        """Lets the files go. They are as they are: the next collector follows them."""
+        for file in self._files.values():
+            file.reader.close()
+        self._files.clear()
+
     def collect(self) -> int:
         """Brings the store up to the files; returns the number of counter rows that grew."""
         self._follow_new_files()

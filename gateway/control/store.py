@@ -57,4 +57,5 @@ class Store:
             _log.error("not served: %s", fault)
 
     def close(self) -> None:
+        self.collector.close()
         self.engine.dispose()

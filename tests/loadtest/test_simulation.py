@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from loadtest.simulation import simulate
@@ -15,8 +17,15 @@ def test_usage_in_is_usage_billed(seed: int) -> None:
     assert report.acts.keys() >= {"kill", "drain", "restart_control", "deliver", "replay", "step_clock", "event"}
 
 
-def test_a_seed_is_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert simulate(5).acts == simulate(5).acts
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_seed_is_a_run_and_leaves_nothing_open() -> None:
+    first = simulate(5)
+    before = open_descriptors()
+    assert simulate(5).acts == first.acts
+    assert open_descriptors() == before
 
 
 def test_a_file_that_is_not_read_shows(monkeypatch: pytest.MonkeyPatch) -> None:
