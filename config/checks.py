@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from config.catalog import Catalog
 from config.entry_checks import check_entry
 from config.errors import Fault
 from config.prices import PriceBook
-from config.schema import Entry, InstanceSettings, Route, ServiceSettings, Settings
+from config.schema import Entry, InstanceSettings, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -147,19 +147,22 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
             yield Fault(f"{dot}auth.keys[{index}].id", f"{id} stands twice")
     if service.cors is not None and service.cors.credentials and "*" in service.cors.origins:
         yield Fault(f"{dot}cors.origins", "with credentials, browsers take named origins only")
-    yield from _routes(service.routes, dot)
+    yield from _routes(service, dot)
     yield from check_upstream(service.upstream, f"{dot}upstream")
 
 
-def _routes(routes: Sequence[Route], dot: str) -> Iterator[Fault]:
+def _routes(service: ServiceSettings, dot: str) -> Iterator[Fault]:
     ids: set[str] = set()
     taken: dict[tuple[str, str], str] = {}
-    for index, route in enumerate(routes):
+    for index, route in enumerate(service.routes):
         at = f"{dot}routes[{index}]"
         if route.id in ids:
             yield Fault(f"{at}.id", f"{route.id} stands twice")
         ids.add(route.id)
-        shape = "/".join("{}" if part.startswith("{") else part for part in route.path.split("/"))
+        path = route.path.lower() if service.path_case == "fold" else route.path
+        if service.trailing_slash == "ignore" and len(path) > 1:
+            path = path.removesuffix("/")
+        shape = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
         for method in route.methods or ("*",):
             if (method, shape) in taken:
                 yield Fault(f"{at}.path", f"the same method and path as route {taken[method, shape]}")
@@ -169,7 +172,8 @@ def _routes(routes: Sequence[Route], dot: str) -> Iterator[Fault]:
 
 def routing_keys(service: ServiceSettings, pool: str) -> list[tuple[str, str, str]]:
     """What has to be unique on an entry: pool, host, path (DESIGN 1.7)."""
-    return [(pool, host, service.path) for host in service.hosts or ("*",)]
+    path = service.path.lower() if service.path_case == "fold" else service.path
+    return [(pool, host, path) for host in service.hosts or ("*",)]
 
 
 def pool_of(instance: InstanceSettings) -> str:

@@ -276,6 +276,8 @@ class ServiceSettings(Strict):
     hosts: tuple[HostName, ...] = ()
     path: PathPrefix  # default: /<id>, put in before
     strip_path: bool = True
+    path_case: Literal["exact", "fold"] = "exact"
+    trailing_slash: Literal["exact", "ignore"] = "exact"
     protocol: Literal["http", "websocket"] = "http"
     qps: Qps | None = None
     limit_mode: Literal["enforce", "shadow"] = "enforce"

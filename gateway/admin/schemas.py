@@ -158,6 +158,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "hosts": list_of(TEXT),
             "path": TEXT,
             "strip_path": FLAG,
+            "path_case": {"enum": ["exact", "fold"]},
+            "trailing_slash": {"enum": ["exact", "ignore"]},
             "protocol": {"enum": ["http", "websocket"]},
             "qps": MAYBE_NUMBER,
             "limit_mode": {"enum": ["enforce", "shadow"]},

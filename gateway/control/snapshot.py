@@ -147,6 +147,8 @@ class _PoolCompiler:
             "hosts": list(service.hosts),
             "path": service.path,
             "strip_path": service.strip_path,
+            "path_case": service.path_case,
+            "trailing_slash": service.trailing_slash,
             "protocol": service.protocol,
             "limit_mode": service.limit_mode,
             "wait_ms_max": service.wait_ms_max,

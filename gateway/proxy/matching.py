@@ -9,7 +9,7 @@ from gateway.http.max_forwards import METHODS as COUNTED_HOPS
 from gateway.http.max_forwards import may_go_on
 from gateway.http.request import RequestHead
 from gateway.proxy.service import Route, Service
-from gateway.routing.path import below_prefix, normal_path, without_parameters
+from gateway.routing.path import below_prefix, normal_path, rule_form, without_parameters
 from gateway.routing.router import Router
 
 # Requests repeat their paths, so a found match is kept. Random paths only empty the store now and then.
@@ -78,6 +78,8 @@ class Matcher:
         if service is None:
             return Unmatched("no_route", "no service is at this host and path")
         below = matched[service.prefix_bytes :] or b"/"
+        if service.folds_case or service.ignores_slash:
+            below = rule_form(below, folds_case=service.folds_case, ignores_slash=service.ignores_slash)
         if service.routes is None:
             route = service.catch_all
         else:

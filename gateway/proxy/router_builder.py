@@ -101,7 +101,9 @@ class RouterBuilder:
                 if service.routes is not None and not service.routes.is_grown:
                     service.routes.read = partial(self._routes, file, place)  # Lets go of the file before.
             services[place.id] = (place.digest, service, limits)
-            router.add([host.encode() for host in head["hosts"]], head["path"].encode(), service)
+            router.add(
+                [host.encode() for host in head["hosts"]], head["path"].encode(), service, folds_case=service.folds_case
+            )
             yield
         for document, instance, _ in instances.values():
             instance.is_serving = document["serving"]

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from gateway.http.fields import single_value
@@ -17,6 +17,7 @@ from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
+from gateway.routing.path import rule_form
 from gateway.routing.router import RouteTree
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -118,11 +119,11 @@ class Route:
     __slots__ = ("_of_keys", "enforced", "id", "methods", "path", "shadowed")
 
     def __init__(
-        self, id: str, methods: list[str], path: str, enforced: tuple[Limit, ...], shadowed: tuple[Limit, ...]
+        self, id: str, methods: list[str], path: bytes, enforced: tuple[Limit, ...], shadowed: tuple[Limit, ...]
     ) -> None:
         self.id = id
         self.methods = _methods(tuple(methods))
-        self.path = path.encode()
+        self.path = path
         self.enforced = LimitSet(enforced)
         self.shadowed = LimitSet(shadowed) if shadowed else None
         self._of_keys: dict[str, LimitSet] | None = None
@@ -151,9 +152,11 @@ class Service:
         "connect_timeout_s",
         "cors",
         "ejects_on_5xx",
+        "folds_case",
         "has_checks",
         "id",
         "idle_timeout_s",
+        "ignores_slash",
         "instance",
         "is_plainly_limited",
         "is_websocket",
@@ -187,6 +190,8 @@ class Service:
         self.row = row
         self.prefix_bytes = 0 if document["path"] == "/" else len(document["path"])
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
+        self.folds_case: bool = document["path_case"] == "fold"
+        self.ignores_slash: bool = document["trailing_slash"] == "ignore"
         self.is_websocket = document["protocol"] == "websocket"
         self.keys = KeyRule(document["auth"], self.id, make_limit, make_quota) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
@@ -212,11 +217,14 @@ class Service:
         self.waiting_room = WaitingRoom(document["wait_ms_max"]) if document["wait_ms_max"] else None
         # True: a route's own limits decide alone and at once, and one test says so.
         self.is_plainly_limited = not (is_shadow or self.waiting_room or (self.keys and self.keys.has_bounds))
+        form = partial(rule_form, folds_case=self.folds_case, ignores_slash=self.ignores_slash)
         service_id = self.id  # Not self: a service that its own routes hold would be garbage for the collector.
 
         def route(id: str, methods: list[str], path: str, limit: dict[str, Any] | None) -> Route:
             inner = own + ((make_limit("route", f"{service_id}/{id}", limit),) if limit else ())
-            return Route(id, methods, path, outer if is_shadow else outer + inner, inner if is_shadow else ())
+            return Route(
+                id, methods, form(path.encode()), outer if is_shadow else outer + inner, inner if is_shadow else ()
+            )
 
         self.catch_all = route("-", [], "/*", None)
         self.routes: RouteTree[Route] | None = None

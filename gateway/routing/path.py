@@ -4,7 +4,8 @@ Normalisation: percent-encoded unreserved characters are decoded, hex digits are
 are merged and dot segments are resolved. A path that climbs above the root, hides a slash, backslash or control
 in an escape, or has a parameter on a dot segment or on nothing (`..;x`, `/;x/`), is refused: upstreams disagree
 on what those mean, so no rule on them would hold. Parameters (`/items;x`) go upstream, but rules are matched
-without them. Case counts.
+without them. Case counts, and so does a slash at the end, unless the service says that its upstream sees none
+(`rule_form`).
 """
 
 from __future__ import annotations
@@ -52,6 +53,15 @@ def normal_path(path: bytes) -> bytes:
 def without_parameters(path: bytes) -> bytes:
     """What rules are matched on: a normal path less its `;x`, which many upstreams take away before they route."""
     return _PARAMETERS.sub(b"", path)
+
+
+def rule_form(path: bytes, *, folds_case: bool, ignores_slash: bool) -> bytes:
+    """What of a path the rules of a service tell apart: of its letters A to Z the case, and its last slash, or not."""
+    if folds_case:
+        path = path.lower()
+    if ignores_slash and len(path) > 1 and path.endswith(b"/"):
+        path = path[:-1]
+    return path
 
 
 def below_prefix(path: bytes, prefix_bytes: int) -> bytes:

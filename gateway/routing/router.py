@@ -126,28 +126,40 @@ def _taking(routes: Sequence[R], method: bytes, allowed: set[bytes]) -> R | None
 class _HostTable(Generic[S]):
     """The services of one host, found by their first path segment, longest prefix first."""
 
-    __slots__ = ("_by_segment", "_root")
+    __slots__ = ("_by_segment", "_folded", "_root")
 
     def __init__(self) -> None:
         self._by_segment: dict[bytes, list[tuple[bytes, S]]] = {}
+        self._folded: dict[bytes, list[tuple[bytes, S]]] = {}  # the same in lower case, of services that fold it
         self._root: S | None = None
 
-    def add(self, prefix: bytes, service: S) -> None:
+    def add(self, prefix: bytes, service: S, folds_case: bool) -> None:
         if prefix == b"/":
             self._root = service
             return
+        if folds_case:
+            prefix = prefix.lower()
         segment = prefix[1:].partition(b"/")[0]
-        services = self._by_segment.setdefault(segment, [])
+        services = (self._folded if folds_case else self._by_segment).setdefault(segment, [])
         insort(services, (prefix, service), key=lambda item: -len(item[0]))  # Sorting each time is quadratic.
 
     def find(self, path: bytes) -> S | None:
-        end = path.find(b"/", 1)
-        services = self._by_segment.get(path[1:end] if end > 0 else path[1:])
-        if services is not None:
-            for prefix, service in services:
-                if path == prefix or (path.startswith(prefix) and path[len(prefix)] == 0x2F):
-                    return service
-        return self._root
+        """The longest prefix; of two as long, the one that is spelt like the path."""
+        found = _longest(self._by_segment, path)
+        if self._folded:
+            folded = _longest(self._folded, path.lower())
+            if folded is not None and (found is None or len(folded[0]) > len(found[0])):
+                found = folded
+        return self._root if found is None else found[1]
+
+
+def _longest(by_segment: dict[bytes, list[tuple[bytes, S]]], path: bytes) -> tuple[bytes, S] | None:
+    end = path.find(b"/", 1)
+    for item in by_segment.get(path[1:end] if end > 0 else path[1:], ()):
+        prefix = item[0]
+        if path == prefix or (path.startswith(prefix) and path[len(prefix)] == 0x2F):
+            return item
+    return None
 
 
 class Router(Generic[S]):
@@ -160,16 +172,16 @@ class Router(Generic[S]):
         self._wildcards: dict[bytes, _HostTable[S]] = {}  # b".example.com": for *.example.com
         self._any_host: _HostTable[S] = _HostTable()
 
-    def add(self, hosts: Sequence[bytes], prefix: bytes, service: S) -> None:
+    def add(self, hosts: Sequence[bytes], prefix: bytes, service: S, *, folds_case: bool = False) -> None:
         """``hosts`` as configured; none is any host. ``prefix`` starts with a slash and ends with none."""
         if not hosts:
-            self._any_host.add(prefix, service)
+            self._any_host.add(prefix, service, folds_case)
         for host in hosts:
             host = host.lower()
             if host.startswith(b"*."):
-                self._wildcards.setdefault(host[1:], _HostTable()).add(prefix, service)
+                self._wildcards.setdefault(host[1:], _HostTable()).add(prefix, service, folds_case)
             else:
-                self._exact.setdefault(host, _HostTable()).add(prefix, service)
+                self._exact.setdefault(host, _HostTable()).add(prefix, service, folds_case)
 
     def find(self, host: bytes, path: bytes) -> S | None:
         """``host`` is the Host field's value, with or without a port; ``path`` in normal form."""

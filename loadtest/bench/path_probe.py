@@ -104,6 +104,8 @@ def snapshot(step: str) -> dict[str, Any]:
                 "hosts": [],
                 "path": "/s",
                 "strip_path": True,
+                "path_case": "exact",
+                "trailing_slash": "exact",
                 "protocol": "http",
                 "limit_mode": "shadow" if "shadow" in features else "enforce",
                 "wait_ms_max": 0,

@@ -155,3 +155,39 @@ def test_loading_leaves_the_collector_on(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         load_settings(tmp_path / "missing.yaml")
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    "keys, paths, is_clash",
+    [
+        ({}, ("/items", "/Items"), False),
+        ({"path_case": "fold"}, ("/items", "/Items"), True),
+        ({}, ("/items", "/items/"), False),
+        ({"trailing_slash": "ignore"}, ("/items", "/items/"), True),
+    ],
+)
+def test_routes_that_a_service_takes_for_one_clash(
+    tmp_path: Path, keys: dict[str, str], paths: tuple[str, str], is_clash: bool
+) -> None:
+    settings = load_settings(write(tmp_path, SOUND))
+    document = {
+        "id": "new",
+        "instance": "acme-shared",
+        "upstream": {"targets": [{"url": "http://127.0.0.1:1"}]},
+        "routes": [{"id": f"r{number}", "path": path} for number, path in enumerate(paths)],
+        **keys,
+    }
+    if not is_clash:
+        assert len(parse_service(document, settings, settings.services).routes) == 2
+        return
+    with pytest.raises(ConfigError) as caught:
+        parse_service(document, settings, settings.services)
+    assert [fault.path for fault in caught.value.faults] == ["routes[1].path"]
+
+
+def test_folded_prefixes_clash_in_any_case(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, SOUND))
+    document = {"id": "new", "instance": "acme-shared", "upstream": {"targets": [{"url": "http://127.0.0.1:1"}]}}
+    with pytest.raises(ConfigError) as caught:
+        parse_service({**document, "path": "/Catalogue", "path_case": "fold"}, settings, settings.services)
+    assert [fault.path for fault in caught.value.faults] == ["path"]

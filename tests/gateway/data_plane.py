@@ -51,6 +51,8 @@ def service(id: str, port: int, **changes: Any) -> dict[str, Any]:
         "hosts": [],
         "path": f"/{id}",
         "strip_path": True,
+        "path_case": "exact",
+        "trailing_slash": "exact",
         "protocol": "http",
         "limit_mode": "enforce",
         "wait_ms_max": 0,

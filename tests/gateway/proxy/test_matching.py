@@ -76,3 +76,55 @@ def test_targets_with_paths_of_their_own_get_lines_of_their_own() -> None:
     assert isinstance(match, Match)
     assert match.line is None
     assert match.path == b"/x"
+
+
+RULED = [
+    {"id": "item", "methods": [], "path": "/Items/{Id}", "limit": None},
+    {"id": "items", "methods": [], "path": "/Items", "limit": None},
+    {"id": "slashed", "methods": [], "path": "/slashed/", "limit": None},
+    {"id": "rest", "methods": [], "path": "/*", "limit": None},
+]
+EXACT = {"path_case": "exact", "trailing_slash": "exact"}
+FOLD = {"path_case": "fold"}
+IGNORE = {"trailing_slash": "ignore"}
+
+
+@pytest.mark.parametrize(
+    "keys, path, route",
+    [
+        (EXACT, "/Items", "items"),
+        (EXACT, "/items", "rest"),
+        (EXACT, "/Items/", "rest"),
+        (EXACT, "/slashed/", "slashed"),
+        (EXACT, "/slashed", "rest"),
+        (FOLD, "/iTEMS", "items"),
+        (FOLD, "/%49tems", "items"),
+        (FOLD, "/ITEMS/7", "item"),
+        (FOLD, "/ITEMS/", "rest"),
+        (FOLD, "/ITEMS;x", "items"),
+        (IGNORE, "/Items/", "items"),
+        (IGNORE, "/Items//", "items"),
+        (IGNORE, "/Items/;x", "items"),
+        (IGNORE, "/Items/7/", "item"),
+        (IGNORE, "/slashed", "slashed"),
+        (IGNORE, "/slashed/", "slashed"),
+        (IGNORE, "/items/", "rest"),
+        (IGNORE, "/", "rest"),
+        (FOLD | IGNORE, "/ITEMS/", "items"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["/a", "/"])
+def test_rules_see_what_the_service_says_its_upstream_sees(
+    keys: dict[str, str], path: str, route: str, prefix: str
+) -> None:
+    found = matcher(service("a", 9, **{"path": prefix, "routes": RULED, **keys}))
+    match = found.find(head("GET", prefix.rstrip("/") + path))
+    assert isinstance(match, Match)
+    assert match.route.id == route
+
+
+def test_what_goes_upstream_is_spelt_as_it_came() -> None:
+    made = matcher(service("a", 9, **{"path": "/Api", "routes": RULED, **FOLD, **IGNORE}))
+    match = made.find(head("GET", "/aPI/iTems/Seven/"))
+    assert isinstance(match, Match)
+    assert (match.line, match.route.id) == (b"GET /iTems/Seven/", "item")

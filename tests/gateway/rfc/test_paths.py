@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.data_plane import WorkerProcess, service, worker
+from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
 from tests.gateway.rfc.conversation import Conversation, head
 from tests.gateway.rfc.raw_upstream import RawUpstream
 
@@ -130,3 +130,15 @@ def test_case_counts(ruled: WorkerProcess, raw_upstream: RawUpstream, target: by
     with Conversation(ruled, raw_upstream).client() as client:
         assert client.send(head(line=b"GET " + target + b" HTTP/1.1")).answer()[0] == 200
     assert [seen.start for seen in raw_upstream.requests] == [b"GET " + target]
+
+
+def test_an_upstream_that_folds_case_is_not_led_round_a_key(raw_upstream: RawUpstream, tmp_path: Path) -> None:
+    """No spelling of a folding service's prefix goes to the service of the root beside it."""
+    auth = {"header": "X-Api-Key", "strip": False, "keys": [{"id": "k", "sha256": "0" * 64}]}
+    keyed = service("keyed", raw_upstream.port, path="/Admin", auth=auth, path_case="fold", trailing_slash="ignore")
+    raw_upstream.reset()
+    with worker(tmp_path, keyed, service("root", raw_upstream.port, path="/")) as running, Raw(running.port) as client:
+        for target in (b"/Admin", b"/admin/x", b"/ADMIN/", b"/%41dmiN/x", b"/x/../aDMIN;y/x"):
+            assert client.send(head(line=b"GET " + target + b" HTTP/1.1")).answer()[0] == 401, target
+        assert client.send(head(line=b"GET /administrator HTTP/1.1")).answer()[0] == 200
+    assert [seen.start for seen in raw_upstream.requests] == [b"GET /administrator"]

@@ -25,6 +25,29 @@ def router() -> Router[str]:
 
 
 @pytest.mark.parametrize(
+    "path, service",
+    [
+        (b"/API", "folding"),
+        (b"/api/x", "folding"),
+        (b"/Api/V2/x", "folding-v2"),
+        (b"/api/exact/x", "exact"),
+        (b"/API/Exact/x", "folding"),
+        (b"/aPi/v2", "spelt"),
+        (b"/apis", "root"),
+        (b"/", "root"),
+    ],
+)
+def test_a_folded_prefix_matches_in_any_case_and_the_longest_wins(path: bytes, service: str) -> None:
+    made: Router[str] = Router()
+    made.add([], b"/", "root")
+    made.add([], b"/Api", "folding", folds_case=True)
+    made.add([], b"/api/v2", "folding-v2", folds_case=True)
+    made.add([], b"/api/exact", "exact")
+    made.add([], b"/aPi/v2", "spelt")
+    assert made.find(b"x", path) == service
+
+
+@pytest.mark.parametrize(
     "host, path, service",
     [
         (b"x", b"/orders", "orders"),
