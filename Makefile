@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled compiled lint fuzz bench clean
+.PHONY: demo test test-long test-compiled compiled lint fuzz bench clean
 
 # Installed once for each state of pyproject.toml. A stamp for each, so that a demo needs no test tools.
 $(VENV)/.installed: pyproject.toml
@@ -24,13 +24,20 @@ demo: $(VENV)/.installed
 compiled: $(VENV)/.installed
 	$(BIN)/python -m gateway.compiled
 
+# Whole scenarios: load tools at a small size, real clients, memory under load. Minutes, so apart from `make test`.
+LONG := tests/loadtest tests/gateway/clients tests/gateway/resources
+
 test: $(VENV)/.installed-dev
-	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG:%=--ignore=%) \
+	  --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+test-long: $(VENV)/.installed-dev
+	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG) $(ARGS)
 
 # What goes through workers, on their compiled build.
 test-compiled: $(VENV)/.installed-dev
 	$(BIN)/python -m gateway.compiled
-	TOLLGATE_COMPILED=1 $(BIN)/python -m pytest tests/gateway tests/test_end_to_end.py $(ARGS)
+	TOLLGATE_COMPILED=1 $(BIN)/python -m pytest tests/gateway tests/test_end_to_end.py $(LONG:%=--ignore=%) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
