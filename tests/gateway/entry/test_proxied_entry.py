@@ -203,10 +203,17 @@ def test_the_header_comes_before_the_handshake(tmp_path: Path, upstream: int) ->
         assert "Traceback" not in running.log.read_text()
 
 
-def test_a_drain_does_not_wait_for_the_silent(tmp_path: Path, upstream: int) -> None:
-    with worker(tmp_path, service("open", upstream), entry=PROXIED) as running, Raw(running.port) as client:
+def test_a_drain_does_not_wait_for_the_silent_and_serves_who_is_in_its_header(tmp_path: Path, upstream: int) -> None:
+    with (
+        worker(tmp_path, service("open", upstream), entry=PROXIED) as running,
+        Raw(running.port) as silent,
+        Raw(running.port, FROM_203[:20]) as begun,
+    ):
         with Raw(running.port, FROM_203) as other:
-            assert forwarded_for(other) == "203.0.113.7"  # Accepted after the first one, so both are in.
+            assert forwarded_for(other) == "203.0.113.7"  # Accepted after the first two, so all are in.
         running.process.terminate()
-        assert is_closed(client)
+        assert is_closed(silent)  # So the drain has begun.
+        begun.send(FROM_203[20:] + SEEN + b"\r\n")
+        status, fields, _ = begun.answer()
+        assert (status, fields.get("connection")) == (200, "close")
         assert running.process.wait(10) == 0
