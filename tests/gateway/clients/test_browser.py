@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.gateway.clients.conftest import Gateway
-from tests.tools import tool
+from tests.installed import needed
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    program = tool("chromium", "chromium-browser", "google-chrome")
+    program = needed("chromium", "chromium-browser", "google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         opened = browser.new_page()

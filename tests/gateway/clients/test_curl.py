@@ -10,8 +10,8 @@ import pytest
 
 from tests.gateway.clients.conftest import Gateway
 from tests.gateway.clients.origin import content
+from tests.installed import needed
 from tests.node import until
-from tests.tools import tool
 
 
 class Curl:
@@ -30,7 +30,7 @@ class Curl:
 
 @pytest.fixture
 def curl(tmp_path: Path) -> Curl:
-    return Curl(tool("curl"), tmp_path)
+    return Curl(needed("curl"), tmp_path)
 
 
 def test_it_reads_to_the_byte_what_is_metered(gateway: Gateway, curl: Curl) -> None:

@@ -11,7 +11,7 @@ import requests
 
 from tests.gateway.clients.conftest import Gateway
 from tests.gateway.clients.origin import Origin
-from tests.tools import tool
+from tests.installed import needed
 
 COUNT = 25
 EVENTS = [f"data: event {number}" for number in range(COUNT)]
@@ -57,7 +57,7 @@ async def test_aiohttp_does(gateway: Gateway, origin: Origin) -> None:
 def test_curl_does(gateway: Gateway, origin: Origin) -> None:
     seen = []
     with subprocess.Popen(
-        [tool("curl"), "-sSN", "--noproxy", "*", "--max-time", "20", f"{gateway.url}/a/events/{COUNT}"],
+        [needed("curl"), "-sSN", "--noproxy", "*", "--max-time", "20", f"{gateway.url}/a/events/{COUNT}"],
         stdout=subprocess.PIPE,
         text=True,
     ) as curl:
@@ -74,7 +74,7 @@ def test_an_http_1_0_client_does(gateway: Gateway, origin: Origin) -> None:
     """No chunks for it: the end of the stream is the end of the connection."""
     seen = []
     with subprocess.Popen(
-        [tool("curl"), "-sSN0", "--noproxy", "*", "--max-time", "20", f"{gateway.url}/a/events/{COUNT}"],
+        [needed("curl"), "-sSN0", "--noproxy", "*", "--max-time", "20", f"{gateway.url}/a/events/{COUNT}"],
         stdout=subprocess.PIPE,
         text=True,
     ) as curl:

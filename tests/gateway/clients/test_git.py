@@ -15,8 +15,8 @@ from aiohttp import web
 from tests.gateway.clients.conftest import Gateway
 from tests.gateway.clients.origin import Origin
 from tests.gateway.data_plane import instance, service, worker
+from tests.installed import needed
 from tests.node import free_port
-from tests.tools import tool
 
 FILES = 40
 FILE_BYTES = 60_000
@@ -24,7 +24,7 @@ FILE_BYTES = 60_000
 
 class Git:
     def __init__(self, home: Path) -> None:
-        self._program = tool("git")
+        self._program = needed("git")
         self._home = home
 
     def __call__(self, *arguments: str | Path) -> str:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
 
 from loadtest.bench import wrk
 from loadtest.bench.wrk import Load, Seen, WrkFailed
+from tests.installed import needed
 
 PRINTED = """\
 Running 3s test @ http://127.0.0.1:9001
@@ -47,10 +47,8 @@ def test_a_figure_that_is_missing_is_named_and_never_guessed(missing: str) -> No
         wrk.parse(text)
 
 
-@pytest.mark.skipif(shutil.which("luajit") is None and shutil.which("lua") is None, reason="no Lua on the path")
 def test_the_script_makes_requests_of_which_no_two_are_alike() -> None:
-    lua = shutil.which("luajit") or shutil.which("lua")
-    assert lua is not None
+    lua = needed("luajit", "lua")
     program = (
         "wrk = {headers = {}, format = function(m, p, h, b) return m .. p .. wrk.headers.Cookie .. (b or '') end}\n"
         + wrk.lua(Load(("/a", "/b"), method="POST", body_bytes=3, distinct=5))
