@@ -48,7 +48,7 @@ def test_a_figure_that_is_missing_is_named_and_never_guessed(missing: str) -> No
 
 
 def test_the_script_makes_requests_of_which_no_two_are_alike() -> None:
-    lua = needed("luajit", "lua")
+    lua = needed("lua5.4", "lua", "luajit")
     program = (
         "wrk = {headers = {}, format = function(m, p, h, b) return m .. p .. wrk.headers.Cookie .. (b or '') end}\n"
         + wrk.lua(Load(("/a", "/b"), method="POST", body_bytes=3, distinct=5))
