@@ -14,6 +14,7 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed-dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,postgres]'
+	-@$(BIN)/python -m gateway.compiled
 	touch $@ $(VENV)/.installed
 
 # Without a C compiler it says so, and the node runs its sources.
