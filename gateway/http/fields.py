@@ -12,15 +12,3 @@ def without_fields(fields: bytes, names: AbstractSet[bytes]) -> bytes:
     seconds for a single head.
     """
     return b"\n".join([line for line in fields.split(b"\n") if line.partition(b":")[0].lower() not in names])
-
-
-def single_value(raw: bytes, lowered: bytes, name: bytes) -> bytes | None:
-    """The value of the field that stands once, else None. ``name`` in lower case between a line feed and its colon.
-
-    ``lowered`` is ``raw`` in lower case behind a line feed, as `RequestHead` keeps both.
-    """
-    at = lowered.find(name)
-    if at < 0 or lowered.find(name, at + 1) >= 0:
-        return None
-    begin = at + len(name)
-    return raw[begin - 1 : lowered.index(b"\r", begin) - 1].strip(b" \t")

@@ -13,19 +13,16 @@ FIELD_VALUE_CHAR = rb"[\t \x21-\x7e\x80-\xff]"
 FIELD_LINE = TCHAR + rb"++:" + FIELD_VALUE_CHAR + rb"*+\r\n"
 FIELD_SECTION = rb"((?:" + FIELD_LINE + rb")*+)\r\n"
 
-# RFC 9112 3: request-line = method SP request-target SP HTTP-version CRLF. The target in two: up to "?", and from it.
+FIELD = re.compile(TCHAR + rb"++:" + FIELD_VALUE_CHAR + rb"*+")  # a whole line, without its CRLF
+
+# RFC 9112 3: request-line = method SP request-target SP HTTP-version. The target in two: up to "?", and from it;
+# of versions there are two (`RequestHead.parse`).
 # No form of a target has a "#": a fragment is never sent (RFC 9110 7.1). CONNECT asks for a tunnel, which a gateway
 # does not give (RFC 9110 9.3.6); with a path for a target it would still turn what follows an upstream's 2xx into one.
-REQUEST_HEAD = re.compile(
-    rb"(?!CONNECT )("
-    + TCHAR
-    + rb"{1,32}+) ([\x21\x22\x24-\x3e\x40-\x7e]++)(\?[\x21\x22\x24-\x7e]*+)? HTTP/1\.([01])\r\n"
-    + FIELD_SECTION,
-)
+METHOD_AND_PATH = re.compile(rb"(?!CONNECT )(" + TCHAR + rb"{1,32}+) ([\x21\x22\x24-\x3e\x40-\x7e]++)")
+NOT_IN_QUERY = re.compile(rb"[^\x21\x22\x24-\x7e]")  # searched for: to find nothing costs no match object
 # RFC 9112 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP is often left out.
-RESPONSE_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9][0-9](?: " + FIELD_VALUE_CHAR + rb"*+)?)\r\n" + FIELD_SECTION,
-)
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9](?: " + FIELD_VALUE_CHAR + rb"*+)?)")
 # RFC 9110 5.6.4: quoted-string
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 # RFC 9112 7.1.1: chunk-ext = *( ";" chunk-ext-name [ "=" chunk-ext-val ] ), without the "bad" whitespace that it lets

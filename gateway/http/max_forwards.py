@@ -11,7 +11,7 @@ from gateway.http.request import RequestHead
 
 METHODS: Final = frozenset((b"OPTIONS", b"TRACE"))
 FORWARDS_MAX: Final = 255  # "the recipient's maximum supported value": no chain of proxies is longer.
-_NAME: Final = b"\nmax-forwards:"
+_NAME: Final = b"max-forwards"
 _VALUE = re.compile(rb"[0-9]{1,18}+")  # Max-Forwards = 1*DIGIT
 
 
@@ -20,15 +20,13 @@ def may_go_on(head: RequestHead) -> bool:
 
     Raises ProtocolError (bad_request).
     """
-    at = head.lowered.find(_NAME)
-    if at < 0:
+    if not head.has(_NAME):
         return True
-    begin = at + len(_NAME)
-    value = head.lowered[begin : head.lowered.index(b"\r", begin)].strip(b" \t")
-    if not _VALUE.fullmatch(value) or head.lowered.find(_NAME, begin) >= 0:
+    value = head.single(_NAME)
+    if value is None or not _VALUE.fullmatch(value):
         raise ProtocolError("bad_request", "Max-Forwards is malformed or repeated")
     if int(value) == 0:
         return False
     left = min(int(value) - 1, FORWARDS_MAX)
-    head.fields = without_fields(head.fields, {b"max-forwards"}) + b"Max-Forwards: %d\r\n" % left
+    head.fields = without_fields(head.fields, {_NAME}) + b"Max-Forwards: %d\r\n" % left
     return True

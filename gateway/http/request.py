@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from gateway.http.errors import ProtocolError
+from gateway.http.field_line import PLAIN, FieldLine, FieldLines
 from gateway.http.fields import without_fields
-from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, REQUEST_HEAD, REQUEST_ID
+from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
+from gateway.http.request_line import method_and_path
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
 
-# Fields the gateway reads or does not pass on. The literal \n first lets the regex engine search for one byte.
-_KNOWN = (
-    b"host connection content-length transfer-encoding expect upgrade keep-alive proxy-connection te trailer "
-    b"proxy-authorization http2-settings x-forwarded-for x-forwarded-proto x-forwarded-host x-request-id via"
-).split()
-_KNOWN_FIELD = re.compile(rb"\n(?:" + rb"|".join(_KNOWN) + rb"):")
+# Fields the gateway reads or does not pass on.
+_HOST: Final = 1
+_CONTENT_LENGTH: Final = 2
+_CONNECTION: Final = 3
+_TRANSFER_ENCODING: Final = 4
+_UPGRADE: Final = 5
+_TE: Final = 6
+_EXPECT: Final = 7
+_REQUEST_ID: Final = 8
+_FORWARDED_FOR: Final = 9
+_FORWARDED_PROTO: Final = 10
+_FORWARDED_HOST: Final = 11
+_VIA: Final = 12
+_DROPPED: Final = 13
+_LINES: Final = FieldLines(
+    {
+        b"host": _HOST,
+        b"content-length": _CONTENT_LENGTH,
+        b"connection": _CONNECTION,
+        b"transfer-encoding": _TRANSFER_ENCODING,
+        b"upgrade": _UPGRADE,
+        b"te": _TE,
+        b"expect": _EXPECT,
+        b"x-request-id": _REQUEST_ID,
+        b"x-forwarded-for": _FORWARDED_FOR,
+        b"x-forwarded-proto": _FORWARDED_PROTO,
+        b"x-forwarded-host": _FORWARDED_HOST,
+        b"via": _VIA,
+        b"keep-alive": _DROPPED,
+        b"proxy-connection": _DROPPED,
+        b"trailer": _DROPPED,
+        b"proxy-authorization": _DROPPED,
+        b"http2-settings": _DROPPED,
+    }
+)
+_NO_LINES: Final[list[FieldLine]] = []
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
 _NOT_NAMED_AWAY = frozenset((_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"))
 
@@ -40,11 +71,10 @@ class RequestHead:
         "is_marked",
         "keeps_alive",
         "line",
-        "lowered",
+        "lines",
         "method",
         "path",
         "query",
-        "raw",
         "request_id",
         "takes_trailers",
         "upgrade",
@@ -58,8 +88,7 @@ class RequestHead:
         self.line = b""  # method, a space and the path: what a route is found by
         self.is_http11 = True
         self.host = b""
-        self.raw = b""  # The field section as it came,
-        self.lowered = b"\n"  # and in lower case behind a \n: one pass serves every look-up.
+        self.lines = _NO_LINES  # The fields as they came.
         self.fields = b""
         self.content_length = 0
         self.keeps_alive = True
@@ -76,8 +105,8 @@ class RequestHead:
 
     def let_go(self) -> None:
         """Drops what the last head left. ``host`` stays: it is short, and the next request's most likely."""
-        self.raw = self.fields = self.line = self.path = self.query = b""
-        self.lowered = b"\n"
+        self.lines = _NO_LINES
+        self.fields = self.line = self.path = self.query = b""
         if self.is_marked:
             self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
 
@@ -86,33 +115,41 @@ class RequestHead:
 
         Raises ProtocolError (400, 414, 431, 501), for a partial head too where no continuation could mend it.
         """
-        match = REQUEST_HEAD.match(data)
-        if match is None:
-            if whole_head_bytes(data, head_bytes_max) == 0:
-                return 0
-            raise ProtocolError("bad_request", "malformed request head")
-        if match.end() > head_bytes_max:
-            raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
-        method, path, query, minor, fields = match.groups(b"")
+        head_bytes = whole_head_bytes(data, head_bytes_max)
+        if head_bytes == 0:
+            return 0
+        lines = data[: head_bytes - 4].split(b"\r\n")
+        first = lines[0]
+        line = first[:-9]
+        version = first[-9:]
+        is_http11 = version == b" HTTP/1.1"
+        if not is_http11 and version != b" HTTP/1.0":
+            raise ProtocolError("bad_request", "malformed request line")
+        query = b""
+        at = line.find(b"?")
+        if at >= 0:
+            query = line[at:]
+            line = line[:at]
+            if NOT_IN_QUERY.search(query):
+                raise ProtocolError("bad_request", "malformed query")
+        known = method_and_path(line)
+        method, path = known.method, known.path
         if len(path) + len(query) > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
+        if len(lines) > fields_max + 1:
+            raise ProtocolError("head_too_large", f"more than {fields_max} fields")
         self.method = method
-        self.is_http11 = self.keeps_alive = minor == b"1"
+        self.is_http11 = self.keeps_alive = is_http11
         self.content_length = 0
-        self.fields = self.raw = fields
-        start = match.start(5)
-        self.lowered = data[start - 1 : start + len(fields)].lower()  # from the \n of the line before
+        self.fields = data[len(first) + 2 : head_bytes - 2]
         self.path = path
         self.query = query
-        self.line = data[: match.end(2)]
+        self.line = known.line
         if self.is_marked:
             self.is_marked = self.expects_continue = self.takes_trailers = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
             self.forwarded_proto = self.forwarded_host = b""
-        # The shortest field line has 4 bytes (`a:` CRLF), so most heads need no count.
-        if len(fields) > 4 * fields_max and fields.count(b"\n") > fields_max:
-            raise ProtocolError("head_too_large", f"more than {fields_max} fields")
-        host = self._read_known_fields(fields)
+        host = self._read_fields(lines)
         if host is None and self.is_http11:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
             raise ProtocolError("bad_request", "Host is missing")
@@ -120,7 +157,7 @@ class RequestHead:
             host = self._read_other_form(path + query, host)
             self.line = self.method + b" " + self.path
         self.host = host or b""
-        return match.end()
+        return head_bytes
 
     def _read_other_form(self, target: bytes, host: bytes | None) -> bytes | None:
         """absolute-form and asterisk-form (RFC 9112 3.2.2, 3.2.4). Returns the authority that holds."""
@@ -145,72 +182,63 @@ class RequestHead:
         self.fields = b"Host: " + authority + b"\r\n" + without_fields(self.fields, {b"host"})
         return authority
 
-    def _read_known_fields(self, fields: bytes) -> bytes | None:
-        """Takes what concerns the gateway out of the field section; returns the Host value, if any."""
+    def _read_fields(self, lines: list[bytes]) -> bytes | None:
+        """Checks every line, and takes what concerns the gateway out of the section; returns the Host value, if any.
+
+        ``lines`` are the head's, the request line first.
+        """
         host: bytes | None = None
         length: bytes | None = None
         coding: bytes | None = None
         connection = b""
         upgrade = b""
-        drops: list[tuple[int, int]] | None = None
-        lowered = self.lowered
-        for match in _KNOWN_FIELD.finditer(lowered):
-            start, colon = match.span()  # `start` is of the line in `fields`, which has no leading \n
-            end = lowered.index(b"\n", colon)
-            value = fields[colon - 1 : end - 2].strip()
-            name = lowered[start + 1 : colon - 1]
-            if name == b"host":
-                # RFC 9112 3.2: more than one Host, or an invalid one, is a 400.
-                if host is not None:
-                    raise ProtocolError("bad_request", "Host stands more than once")
-                if value != self._sound_host:
-                    if not HOST.fullmatch(value):
-                        raise ProtocolError("bad_request", "Host is malformed")
-                    self._sound_host = value
-                host = self._sound_host
-                continue
-            if name == b"content-length":
-                # RFC 9110 8.6, RFC 9112 6.3: repeated or listed lengths are refused, equal ones too.
-                if length is not None or not CONTENT_LENGTH.fullmatch(value):
-                    raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
-                length = value
-                continue
-            if name == b"connection":
-                connection += b"," + value.lower()
-            elif name == b"transfer-encoding":
-                coding = value.lower() if coding is None else coding + b"," + value.lower()
-            elif name == b"upgrade":
-                upgrade = value
-            elif name == b"te":
-                # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
-                self.takes_trailers = self.is_http11 and b"trailers" in [
-                    word.strip(b" \t") for word in value.lower().split(b",")
-                ]
-            elif name == b"expect":
-                # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
-                self.expects_continue = value.lower() == b"100-continue" and self.is_http11
-            elif name == b"x-request-id":
-                if REQUEST_ID.fullmatch(value):
-                    self.request_id = value
-            elif name == b"x-forwarded-for":
-                self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
-            elif name == b"via":
-                self.via = self.via + b", " + value if self.via else value
-            elif name == b"x-forwarded-proto":
-                self.forwarded_proto = value
-            elif name == b"x-forwarded-host":
-                self.forwarded_host = value
-            if drops is None:
-                drops = []
-                self.is_marked = True
-            drops.append((start, end))
-        if drops is not None:
-            kept, at = [], 0
-            for start, end in drops:
-                kept.append(fields[at:start])
-                at = end
-            kept.append(fields[at:])
-            self.fields = b"".join(kept)
+        kept: list[bytes] | None = None
+        known = _LINES.known
+        fields: list[FieldLine] = []
+        for index in range(1, len(lines)):
+            line = lines[index]
+            field = known.get(line)
+            if field is None:
+                field = _LINES.read(line)
+                if field is None:
+                    raise ProtocolError("bad_request", "malformed field line")
+            fields.append(field)
+            kind = field.kind
+            if kind != PLAIN:
+                value = field.value
+                if kind == _HOST:
+                    # RFC 9112 3.2: more than one Host, or an invalid one, is a 400.
+                    if host is not None:
+                        raise ProtocolError("bad_request", "Host stands more than once")
+                    if value != self._sound_host:
+                        if not HOST.fullmatch(value):
+                            raise ProtocolError("bad_request", "Host is malformed")
+                        self._sound_host = value
+                    host = self._sound_host
+                elif kind == _CONTENT_LENGTH:
+                    # RFC 9110 8.6, RFC 9112 6.3: repeated or listed lengths are refused, equal ones too.
+                    if length is not None or not CONTENT_LENGTH.fullmatch(value):
+                        raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
+                    length = value
+                else:
+                    if kept is None:
+                        kept = lines[1:index]
+                        self.is_marked = True
+                    if kind == _CONNECTION:
+                        connection += b"," + value.lower()
+                    elif kind == _TRANSFER_ENCODING:
+                        coding = value.lower() if coding is None else coding + b"," + value.lower()
+                    elif kind == _UPGRADE:
+                        upgrade = value
+                    else:
+                        self._read_rare(kind, value)
+                    continue
+            if kept is not None:
+                kept.append(line)
+        self.lines = fields
+        if kept is not None:
+            kept.append(b"")
+            self.fields = b"\r\n".join(kept)
         if connection:
             self._read_connection(connection, upgrade)
         if self.takes_trailers:
@@ -221,6 +249,41 @@ class RequestHead:
         elif length is not None:
             self.content_length = int(length)
         return host
+
+    def _read_rare(self, kind: int, value: bytes) -> None:
+        if kind == _TE:
+            # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
+            self.takes_trailers = self.is_http11 and b"trailers" in [
+                word.strip(b" \t") for word in value.lower().split(b",")
+            ]
+        elif kind == _EXPECT:
+            # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
+            self.expects_continue = value.lower() == b"100-continue" and self.is_http11
+        elif kind == _REQUEST_ID:
+            if REQUEST_ID.fullmatch(value):
+                self.request_id = value
+        elif kind == _FORWARDED_FOR:
+            self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
+        elif kind == _VIA:
+            self.via = self.via + b", " + value if self.via else value
+        elif kind == _FORWARDED_PROTO:
+            self.forwarded_proto = value
+        elif kind == _FORWARDED_HOST:
+            self.forwarded_host = value
+
+    def has(self, name: bytes) -> bool:
+        """Whether a field of that name, in lower case, came."""
+        return any(field.name == name for field in self.lines)
+
+    def single(self, name: bytes) -> bytes | None:
+        """The value of the field of that name, in lower case, where it came once; else None."""
+        value: bytes | None = None
+        for field in self.lines:
+            if field.name == name:
+                if value is not None:
+                    return None
+                value = field.value
+        return value
 
     def _read_connection(self, connection: bytes, upgrade: bytes) -> None:
         options = {option.strip(b" \t") for option in connection.split(b",")} - {b""}

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from gateway.http.errors import ProtocolError
+from gateway.http.field_line import PLAIN, FieldLines
 from gateway.http.fields import without_fields
-from gateway.http.grammar import IMPOSSIBLE, RESPONSE_HEAD
+from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 RESPONSE_HEAD_BYTES_MAX: Final = 64 * 1024  # Twice a request's: cookies and policies make answers' heads long.
 
-STATUS_LINES_MAX: Final = 256
-# Status and reason as received, to what is made of them: answers repeat a few (0.3 us an answer).
-_STATUS_LINES: dict[bytes, tuple[int, bytes]] = {}
-_KNOWN_FIELD = re.compile(
-    rb"\n(content-length|connection|transfer-encoding|keep-alive|proxy-connection|proxy-authenticate|upgrade|"
-    rb"trailer|te|x-request-id|ratelimit|ratelimit-policy):([^\r]*+)"
+# Fields the gateway reads or does not pass on.
+_CONTENT_LENGTH: Final = 1
+_CONNECTION: Final = 2
+_TRANSFER_ENCODING: Final = 3
+_UPGRADE: Final = 4
+_DATE: Final = 5
+_DROPPED: Final = 6
+_LINES: Final = FieldLines(
+    {
+        b"content-length": _CONTENT_LENGTH,
+        b"connection": _CONNECTION,
+        b"transfer-encoding": _TRANSFER_ENCODING,
+        b"upgrade": _UPGRADE,
+        b"date": _DATE,
+        b"keep-alive": _DROPPED,
+        b"proxy-connection": _DROPPED,
+        b"proxy-authenticate": _DROPPED,
+        b"trailer": _DROPPED,
+        b"te": _DROPPED,
+        b"x-request-id": _DROPPED,
+        b"ratelimit": _DROPPED,
+        b"ratelimit-policy": _DROPPED,
+    }
 )
+
+STATUS_LINES_MAX: Final = 256
+_STATUS_LINES: dict[bytes, StatusLine] = {}  # as received, to what is made of it: answers repeat a few
+
+
+class StatusLine:
+    """``text`` is the line for the client."""
+
+    __slots__ = ("is_http11", "status", "text")
+
+    def __init__(self, minor: bytes, status_text: bytes) -> None:
+        self.is_http11 = minor == b"1"
+        self.status = int(status_text[:3])
+        self.text = b"HTTP/1.1 " + status_text.ljust(4) + b"\r\n"
+
+
+def _status_line(line: bytes) -> StatusLine:
+    """Reads one that is not known. Raises ProtocolError (bad_gateway)."""
+    match = STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+    minor, status_text = match.groups()
+    known = StatusLine(minor, status_text)
+    if len(_STATUS_LINES) < STATUS_LINES_MAX:
+        _STATUS_LINES[line] = known
+    return known
 
 
 class ResponseHead:
@@ -34,68 +77,70 @@ class ResponseHead:
         self.framing = 0  # content bytes, CHUNKED or UNTIL_CLOSE
         self.keeps_alive = True
         self.upgrade = b""
-        # Whether a final answer on this connection had a Date. Looked for until then: an upstream that has a clock
-        # sends it always (RFC 9110 6.6.1), and need not be looked through for it with each answer.
         self.is_dated = False
 
     def parse(self, data: bytes, *, to_head_request: bool) -> int:
         """Reads one head; returns its length, 0 while it is not whole. Raises ProtocolError (bad_gateway)."""
-        match = RESPONSE_HEAD.match(data)
-        if match is None:
+        end = data.find(b"\r\n\r\n", 0, RESPONSE_HEAD_BYTES_MAX)
+        if end < 0:
             # A partial head is refused as soon as it cannot become one: waiting would turn a 502 into a late 504.
-            if (
-                b"\r\n\r\n" in data
-                or len(data) > RESPONSE_HEAD_BYTES_MAX
-                or not data.startswith(b"HTTP/1."[: len(data)])
-                or IMPOSSIBLE.search(data)
-            ):
+            if len(data) >= RESPONSE_HEAD_BYTES_MAX:
+                raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
+            if not data.startswith(b"HTTP/1."[: len(data)]) or IMPOSSIBLE.search(data):
                 raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
             return 0
-        minor, status_text, fields = match.groups()
-        if match.end() > RESPONSE_HEAD_BYTES_MAX:
-            raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
-        line = _STATUS_LINES.get(status_text)
-        if line is None:
-            line = int(status_text[:3]), b"HTTP/1.1 " + status_text.ljust(4) + b"\r\n"
-            if len(_STATUS_LINES) < STATUS_LINES_MAX:
-                _STATUS_LINES[status_text] = line
-        status, self.status_line = line
-        self.status = status
-        self.keeps_alive = minor == b"1"
+        lines = data[:end].split(b"\r\n")
+        first = lines[0]
+        status_line = _STATUS_LINES.get(first)
+        if status_line is None:
+            status_line = _status_line(first)
+        self.status_line = status_line.text
+        self.status = status = status_line.status
+        self.keeps_alive = status_line.is_http11
         self.upgrade = b""
+        self.is_dated = False
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
-        lowered = b"\n" + fields.lower()
-        if not self.is_dated and status >= 200:
-            self.is_dated = b"\ndate:" in lowered
         kept: list[bytes] | None = None
-        at = 0
-        for field in _KNOWN_FIELD.finditer(lowered):
-            name, value = field.groups()
-            value = value.strip()
-            if name == b"content-length":
-                # Digits alone, and few enough to stay below 2**63 (RFC 9110 8.6). As strict as towards clients: equal
-                # ones repeated are refused too, as llhttp does.
-                if length is not None or not value.isdigit() or len(value) > 18:
-                    raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed or repeated")
-                length = value
-                continue
-            if name == b"connection":
-                connection = value if connection is None else connection + b"," + value
-            elif name == b"transfer-encoding":
-                coding = value if coding is None else coding + b"," + value
-            start, end = field.span()  # of the line in `fields`, which has no leading \n
-            if name == b"upgrade":
-                self.upgrade = fields[start + 8 : end - 1].strip()
-            if kept is None:
-                kept = []
-            kept.append(fields[at:start])
-            at = end + 1
-        if kept is not None:
-            kept.append(fields[at:])
-            fields = b"".join(kept)
-        self.fields = fields
+        known = _LINES.known
+        for index in range(1, len(lines)):
+            line = lines[index]
+            field = known.get(line)
+            if field is None:
+                field = _LINES.read(line)
+                if field is None:
+                    raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+            kind = field.kind
+            if kind != PLAIN:
+                value = field.value
+                if kind == _DATE:
+                    self.is_dated = True
+                elif kind == _CONTENT_LENGTH:
+                    # Digits alone, and few enough to stay below 2**63 (RFC 9110 8.6). As strict as towards clients:
+                    # equal ones repeated are refused too, as llhttp does.
+                    if length is not None or not value.isdigit() or len(value) > 18:
+                        raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed or repeated")
+                    length = value
+                else:
+                    if kept is None:
+                        kept = lines[1:index]
+                    if kind == _CONNECTION:
+                        value = value.lower()
+                        connection = value if connection is None else connection + b"," + value
+                    elif kind == _TRANSFER_ENCODING:
+                        value = value.lower()
+                        coding = value if coding is None else coding + b"," + value
+                    elif kind == _UPGRADE:
+                        self.upgrade = value
+                    continue
+            if kept is not None:
+                kept.append(line)
+        if kept is None:
+            self.fields = data[len(first) + 2 : end + 2]
+        else:
+            kept.append(b"")
+            self.fields = b"\r\n".join(kept)
         if connection is not None and (connection != b"keep-alive" or not self.keeps_alive):
             self._read_connection(connection)
         if coding is not None:
@@ -105,7 +150,7 @@ class ResponseHead:
             if length is not None:
                 raise ProtocolError("bad_gateway", "the upstream's answer has two framings")
             # RFC 9112 6.1: Transfer-Encoding in an HTTP/1.0 message makes its framing faulty.
-            if coding != b"chunked" or minor == b"0":
+            if coding != b"chunked" or not status_line.is_http11:
                 raise ProtocolError("bad_gateway", "the upstream's transfer coding is not understood")
         # RFC 9112 6.3, in its order.
         if to_head_request or status < 200 or status == 204 or status == 304:
@@ -120,7 +165,7 @@ class ResponseHead:
         else:
             self.framing = UNTIL_CLOSE
             self.keeps_alive = False
-        return match.end()
+        return end + 4
 
     def _read_connection(self, connection: bytes) -> None:
         options = {option.strip(b" \t") for option in connection.split(b",")} - {b""}

@@ -221,7 +221,7 @@ class ClientConnection(Admitting):
             self._cors_fields = service.cors.fields(head)
         keys = service.keys
         if keys is not None:
-            value = keys.value_in(head.raw, head.lowered)
+            value = keys.value_in(head)
             if value is None or keys is not self._key_rule or not hmac.compare_digest(value, self._key_value):
                 key = None if value is None else keys.key_of(value)
                 if value is None or key is None:

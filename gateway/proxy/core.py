@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.upstream import UpstreamConnection
 
+_LAST_DIGITS: Final = [b"%02x" % number for number in range(256)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SWEEP_INTERVAL_S: Final = 0.25  # How exact deadlines are; a timer for each request would cost more than its head.
 WIRE_INTERVAL_S: Final = 1.0  # How far wire bytes may be behind, and so what of them a killed worker takes along.
@@ -45,6 +46,7 @@ class Core:
     __slots__ = (
         "_request_number",
         "_request_prefix",
+        "_request_random",
         "access_log",
         "_wire_due_s",
         "anonymous_row",
@@ -83,13 +85,17 @@ class Core:
         self.now_s = time.monotonic()  # coarse: as of the last sweep
         self._wire_due_s = 0.0
         self.date_field = _date_field()  # as of the last sweep: RFC 9110 6.6.1 counts in seconds
-        self._request_prefix = secrets.token_hex(8).encode()
+        self._request_random = secrets.token_hex(8).encode()
+        self._request_prefix = self._request_random + b"000000"  # what 256 ids have in common
         self._request_number = 0
 
     def next_request_id(self) -> bytes:
         """Unique over workers and restarts: a random prefix and a number."""
-        self._request_number += 1
-        return b"%b%08x" % (self._request_prefix, self._request_number)
+        number = self._request_number = self._request_number + 1
+        last = number & 0xFF
+        if last == 0:
+            self._request_prefix = b"%b%06x" % (self._request_random, number >> 8)
+        return self._request_prefix + _LAST_DIGITS[last]
 
     def trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return any(address in network for network in self.trusted_proxies)

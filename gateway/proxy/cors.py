@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.http.fields import single_value, without_fields
+from gateway.http.fields import without_fields
 from gateway.http.request import RequestHead
 
-_ORIGIN: Final = b"\norigin:"
-_METHOD: Final = b"\naccess-control-request-method:"
+_ORIGIN: Final = b"origin"
+_METHOD: Final = b"access-control-request-method"
 # An upstream's own answer to the same question: two of them, and browsers take neither.
 _OF_ANSWERS: Final = frozenset(
     b"access-control-allow-" + name for name in (b"origin", b"methods", b"headers", b"credentials")
@@ -45,7 +45,7 @@ class CorsRule:
     def _allowed(self, head: RequestHead) -> bytes | None:
         if self._any_origin:
             return b"Access-Control-Allow-Origin: *\r\n"
-        origin = single_value(head.raw, head.lowered, _ORIGIN)
+        origin = head.single(_ORIGIN)
         # Compared as bytes: an origin is serialised in one way only (RFC 6454 6.2).
         if origin is None or origin not in self._origins:
             return None
@@ -54,9 +54,9 @@ class CorsRule:
 
 def preflight_method(head: RequestHead) -> bytes | None:
     """The method that a preflight asks for; None for any other request."""
-    if head.method != b"OPTIONS" or _ORIGIN not in head.lowered:
+    if head.method != b"OPTIONS" or not head.has(_ORIGIN):
         return None
-    return single_value(head.raw, head.lowered, _METHOD)
+    return head.single(_METHOD)
 
 
 def without_cors(fields: bytes) -> bytes:

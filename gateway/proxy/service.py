@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from gateway.http.fields import single_value
+from gateway.http.fields import without_fields
+from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
 from gateway.limits.quota import Quota, QuotaLimitSet
@@ -59,7 +60,7 @@ class KeyRule:
     __slots__ = ("_keys", "_name", "strip")
 
     def __init__(self, document: dict[str, Any], service: str, make_limit: MakeLimit, make_quota: MakeQuota) -> None:
-        self._name = b"\n" + document["header"].lower().encode() + b":"
+        self._name: bytes = document["header"].lower().encode()
         self._keys: dict[bytes, tuple[bytes, Key]] = {}
         for item in document["keys"]:
             digest = bytes.fromhex(item["sha256"])
@@ -73,9 +74,9 @@ class KeyRule:
     def has_bounds(self) -> bool:
         return any(key.limit is not None or key.quota is not None for _, key in self._keys.values())
 
-    def value_in(self, raw: bytes, lowered: bytes) -> bytes | None:
-        """The key's field value in a field section. A field that stands twice is no key."""
-        return single_value(raw, lowered, self._name)
+    def value_in(self, head: RequestHead) -> bytes | None:
+        """The key's field value. A field that stands twice is no key."""
+        return head.single(self._name)
 
     def key_of(self, value: bytes) -> Key | None:
         """The key, or None.
@@ -88,8 +89,7 @@ class KeyRule:
 
     def stripped(self, fields: bytes) -> bytes:
         """The field section without the key's field."""
-        at = (b"\n" + fields.lower()).find(self._name)
-        return fields if at < 0 else fields[:at] + fields[fields.index(b"\n", at) + 1 :]
+        return without_fields(fields, {self._name})
 
 
 class AddressRule:
