@@ -57,7 +57,7 @@ def test_lines_that_never_come_again_do_not_pile_up(lines: FieldLines) -> None:
     assert max(sizes) == LINES_MAX
 
 
-NAMES = (b"Host", b"Connection", b"TE", b"X-Request-Id", b"Via", b"Content-Length", b"Accept", b"Upgrade", b"Date", b"X-One")
+NAMES = b"Host Connection TE X-Request-Id Via Content-Length Accept Date Upgrade X-One".split()
 VALUES = (b"a", b"b:80", b"close", b"3", b"keep-alive, X-One", b"trailers", b"", b"upgrade")
 SECTIONS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)).map(lambda field: field[0] + b": " + field[1]),
