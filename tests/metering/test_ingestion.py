@@ -1,26 +1,29 @@
-"""Events into the store: each once, all of a batch or none, whatever happens in between."""
+"""Events into the store: each once, all of a batch or none, whatever happens in between. On both engines."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event, func, select, text
 
 from metering.clock import hour_start
 from metering.database import open_engine, transaction
 from metering.events import PAST_HOURS_MAX, EventsInvalid, UsageEvent
 from metering.ingestion import Ingested, ingest
 from metering.tables import counter, dirty, metadata, seen
+from tests.node import until
 
 HOUR = 472_222
 NOW_S = float(hour_start(HOUR))
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_engine(f"sqlite:///{tmp_path}/tollgate.db")
+def engine(engine: Engine) -> Engine:
     metadata.create_all(engine)
     return engine
 
@@ -90,7 +93,7 @@ def test_a_crash_at_any_statement_leaves_neither_the_claim_nor_the_count(engine:
         left[0] = 0
         assert done == Ingested(5, 0)
         break
-    assert crashes >= 9, "begin, forget, five claims, a count, a mark"
+    assert crashes >= 8, "forget, five claims, a count, a mark"
     assert ingest(engine, batch, NOW_S, is_batch=True) == Ingested(0, 5)
     assert counted(engine) == {("ce:/edge", HOUR): 15}
 
@@ -105,3 +108,68 @@ def test_ids_are_forgotten_when_their_events_would_be_refused_anyway(engine: Eng
     ingest(engine, [replace(old, id="c", hour=HOUR + 1)], later_s + 3600, is_batch=False)
     with engine.connect() as connection:
         assert set(connection.execute(select(seen.c.id)).scalars()) == {"b", "c"}
+
+
+class PowerGone(Exception):
+    """The first writer's end."""
+
+
+def beside(url: str, first: list[UsageEvent], second: list[UsageEvent], *, first_dies: bool = False) -> list[Any]:
+    """What two writers get whose transactions run at once: the first has claimed, and goes on once the second waits."""
+    has_claimed, may_end = Event(), Event()
+    one, two = open_engine(url), open_engine(url)
+
+    @event.listens_for(one, "after_cursor_execute")
+    def pause(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.startswith("INSERT INTO seen") and not has_claimed.is_set():
+            has_claimed.set()
+            assert may_end.wait(20)
+            if first_dies:
+                raise PowerGone
+
+    def is_waiting(at: Future[Ingested]) -> bool:
+        if two.dialect.name == "sqlite":
+            return at.running()  # It cannot even begin; nobody is told.
+        with two.connect() as connection:
+            waiting = "datname = current_database() AND wait_event_type = 'Lock'"
+            return connection.execute(text(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}")).scalar_one() == 1
+
+    def outcome(ask: Callable[[], Ingested]) -> Any:
+        try:
+            return ask()
+        except (PowerGone, EventsInvalid) as error:
+            return type(error)
+
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            first_done = threads.submit(ingest, one, first, NOW_S, is_batch=True)
+            assert has_claimed.wait(20)
+            second_done = threads.submit(ingest, two, second, NOW_S, is_batch=True)
+            try:
+                until(lambda: is_waiting(second_done), "the second writer waits for the first")
+            finally:
+                may_end.set()
+            return [outcome(first_done.result), outcome(second_done.result)]
+    finally:
+        one.dispose()
+        two.dispose()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_writers_at_once_count_an_event_once(engine: Engine, url: str, order: int) -> None:
+    """In whichever order each has them: they may not wait for each other either."""
+    batch = [usage("a", 5), usage("b", 7), usage("c", 1)]
+    assert beside(url, batch, batch[::order]) == [Ingested(3, 0), Ingested(0, 3)]
+    assert counted(engine) == {("ce:/edge", HOUR): 13}
+    assert beside(url, [usage("d", 1)], [usage("d", 1), usage("e", 1)]) == [Ingested(1, 0), Ingested(1, 1)]
+    assert counted(engine) == {("ce:/edge", HOUR): 15}
+
+
+def test_what_one_writer_claimed_and_did_not_commit_the_other_counts(engine: Engine, url: str) -> None:
+    assert beside(url, [usage("a", 5)], [usage("a", 5)], first_dies=True) == [PowerGone, Ingested(1, 0)]
+    assert counted(engine) == {("ce:/edge", HOUR): 5}
+
+
+def test_of_two_writers_at_once_with_different_content_one_is_refused(engine: Engine, url: str) -> None:
+    assert beside(url, [usage("a", 5)], [usage("a", 6)]) == [Ingested(1, 0), EventsInvalid]
+    assert counted(engine) == {("ce:/edge", HOUR): 5}

@@ -1,9 +1,14 @@
-"""POST /v1/events over HTTP: the three modes of CloudEvents, and what is answered to those that cannot be counted."""
+"""POST /v1/events over HTTP: the three modes of CloudEvents, and what is answered to those that cannot be counted.
+
+On both engines.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +16,13 @@ from aiohttp.test_utils import TestClient
 
 from gateway.admin.events import BATCH, SINGLE
 from tests.gateway.admin.desk import DeskNode
+
+
+@pytest.fixture
+def node(tmp_path: Path, url: str) -> Iterator[DeskNode]:
+    node = DeskNode(tmp_path, store=url)
+    yield node
+    node.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ node: {{name: node-1, data_dir: ./data}}
 entry: [{{bind: "127.0.0.1:{shared}", network: internet}}]
 shared_workers: 2
 admin: {{bind: "127.0.0.1:{admin}"}}
-store: {{url: "sqlite:///./data/tollgate.db"}}
+store: {{url: "{store}"}}
 clock: {{rate: {rate}}}
 drain: 2s
 accounts:
@@ -36,7 +36,16 @@ services:
 
 def config_text(**values: object) -> str:
     return CONFIG.format(
-        **{"shared": 18080, "dedicated": 18443, "admin": 18081, "origin": 19001, "rate": 1, "cash": "100.00", **values}
+        **{
+            "shared": 18080,
+            "dedicated": 18443,
+            "admin": 18081,
+            "origin": 19001,
+            "rate": 1,
+            "cash": "100.00",
+            "store": "sqlite:///./data/tollgate.db",
+            **values,
+        }
     )
 
 
