@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from config.catalog import Catalog
 from config.entry_checks import check_entry
@@ -41,6 +42,7 @@ def check(scope: Scope) -> list[Fault]:
     """Every fault between values."""
     faults = list(_duplicates(scope))
     faults += _access_log(scope)
+    faults += _tracing(scope)
     for account in scope.settings.accounts:
         if account.currency != scope.book.currency:
             faults.append(
@@ -73,6 +75,18 @@ def _access_log(scope: Scope) -> Iterator[Fault]:
     for instance in scope.settings.instances:
         if instance.access_log is not None:
             yield Fault(f"{scope.place(instance)}.access_log", "there is no access_log to write to")
+
+
+def _tracing(scope: Scope) -> Iterator[Fault]:
+    if scope.settings.tracing is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        yield Fault("tracing", "needs the extra otel: pip install 'tollgate[otel]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package around it
+        return False
 
 
 def _duplicates(scope: Scope) -> Iterator[Fault]:

@@ -27,6 +27,7 @@ from config.values import (
     Id,
     Network,
     Origin,
+    OtlpUrl,
     PathPrefix,
     Qps,
     RoutePath,
@@ -220,6 +221,14 @@ class AccessLogSettings(Strict):
     share: Share = 1.0  # of the exchanges of instances that set none themselves
 
 
+class Tracing(Strict):
+    """Spans to an OpenTelemetry receiver (OTLP over HTTP). Needs the extra `otel`."""
+
+    endpoint: OtlpUrl
+    sample: Share = 0.01  # of the exchanges whose client does not decide
+    queue_max: int = Field(default=2048, ge=1, le=65_536)  # spans of each worker that wait to be sent
+
+
 class Target(Strict):
     url: TargetUrl
     weight: int = Field(default=1, ge=1, le=1000)
@@ -305,6 +314,7 @@ class Settings(Strict):
     trusted_proxies: tuple[Cidr, ...] = ()
     limits: LimitSettings = LimitSettings()
     access_log: AccessLogSettings | None = None
+    tracing: Tracing | None = None
     drain: Duration = 30.0
     client: Client = Client()
     smtp: Smtp | None = None

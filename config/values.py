@@ -83,6 +83,15 @@ def _url(value: str) -> str:
     return value
 
 
+def _otlp_url(value: str) -> str:
+    """Whole: a receiver without a path has the one that receivers agree on (OTLP/HTTP, "Request")."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError(f'{value!r} is no http or https address of a receiver, as "http://127.0.0.1:4318"')
+    _ = parts.port  # Raises ValueError when it is none.
+    return value if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1/traces"
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -124,5 +133,6 @@ RoutePath = Annotated[str, AfterValidator(_route_path)]
 HostName = Annotated[str, AfterValidator(_host)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 Address = Annotated[str, AfterValidator(_address)]
+OtlpUrl = Annotated[str, AfterValidator(_otlp_url)]
 TargetUrl = Annotated[str, AfterValidator(_url)]
 Timezone = Annotated[str, AfterValidator(_timezone)]

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 import uvloop
@@ -34,10 +34,14 @@ from gateway.proxy.matching import Matcher
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target import Target
 from gateway.proxy.target_book import TargetBook
+from gateway.proxy.tracer import Tracer
 from gateway.snapshot_file import SnapshotFile
 from metering.clock import VirtualClock
 from metering.counter_file import sync
 from metering.meter import Meter
+
+if TYPE_CHECKING:
+    from gateway.span_export import SpanExport
 
 # How soon a changed certificate is seen. A look is a system call for each file, on a thread.
 CERTIFICATE_INTERVAL_S: Final = 2.0
@@ -75,6 +79,13 @@ class Worker:
         )
         if boot["access_log"] is not None:
             self._core.access_log = AccessLog(loop, boot["access_log"])
+        self._spans: SpanExport | None = None
+        if boot["tracing"] is not None:
+            # Here, for the modules behind it take longer to load than the worker's own, and 20 MiB.
+            from gateway.span_export import open_export
+
+            self._core.tracer = Tracer(boot["tracing"]["sample"], boot["tracing"]["queue_max"])
+            self._spans = open_export(self._core.tracer, boot)
         self._targets = TargetBook(self._tell_of_target)
         limits = Path(boot["limits"])
         self._builder = RouterBuilder(
@@ -111,6 +122,9 @@ class Worker:
                 job.cancel()
         if self._core.access_log is not None:
             await self._core.access_log.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
+            self._count_spans()
         self._meter.close()
 
     async def _apply(self, path: Path) -> None:
@@ -204,8 +218,13 @@ class Worker:
             await self._core.sweep()
             if self._core.access_log is not None:
                 self._core.access_log.flush()
+            self._count_spans()
             self._freeze_what_was_made()
             await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    def _count_spans(self) -> None:
+        if self._core.tracer is not None:
+            self._core.tracer.count(self._meter, self._core.anonymous_row)
 
     async def _drain(self) -> None:
         """Accepts nothing more, lets clients end by themselves, and leaves by the drain time at the latest.

@@ -22,6 +22,7 @@ from metering.cells import (
     NETWORKS,
     SHADOW_REFUSALS,
     SIDES,
+    SPANS,
     WEBSOCKET_CONNECTIONS,
     egress_cell,
 )
@@ -109,6 +110,12 @@ _FAMILIES: Final = (
         "counter",
         "Requests that a limit in shadow mode would have refused.",
         _by("level", "tollgate_limit_shadow_refusals", SHADOW_REFUSALS),
+    ),
+    _Family(
+        "tollgate_trace_spans",
+        "counter",
+        "Spans of traced exchanges; dropped: the receiver took them not, or not fast enough.",
+        _by("outcome", "tollgate_trace_spans", SPANS),
     ),
     _Family("tollgate_egress_bytes", "counter", "Bytes sent.", _counters("tollgate_egress_bytes", _EGRESS)),
     _Family(

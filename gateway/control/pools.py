@@ -42,6 +42,7 @@ class PoolSpec:
     trusted_proxies: tuple[str, ...]
     drain_s: float
     access_log: str | None = None
+    tracing: dict[str, Any] | None = None
 
     def places(self, slot: int) -> list[Place]:
         """Where the worker in this slot listens, in the order of the entries."""
@@ -75,6 +76,7 @@ class PoolSpec:
             "trusted_proxies": list(self.trusted_proxies),
             "drain_s": self.drain_s,
             "access_log": self.access_log,
+            "tracing": self.tracing,
         }
 
 
@@ -87,6 +89,7 @@ def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[
         "trusted_proxies": tuple(str(cidr) for cidr in settings.trusted_proxies),
         "drain_s": settings.drain,
         "access_log": None if settings.access_log is None else str(settings.access_log.file),
+        "tracing": None if settings.tracing is None else {"node": settings.node.name} | settings.tracing.model_dump(),
     }
     specs = []
     if settings.entry:

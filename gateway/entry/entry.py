@@ -15,7 +15,7 @@ from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
 from gateway.proxy.core import Core
 from gateway.proxy.downstream import UNKNOWN
-from gateway.proxy.logged import make_client
+from gateway.proxy.kinds import make_client
 
 _BACKLOG: Final = 4096
 # A client that does not answer our close_notify (RFC 8446 6.1 does not make it) is let go after this.

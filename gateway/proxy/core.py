@@ -17,6 +17,7 @@ from metering.meter import Meter
 if TYPE_CHECKING:
     from gateway.proxy.access_log import AccessLog
     from gateway.proxy.downstream import Downstream
+    from gateway.proxy.tracer import Tracer
     from gateway.proxy.upstream import UpstreamConnection
 
 _LAST_DIGITS: Final = [b"%02x" % number for number in range(256)]
@@ -59,6 +60,7 @@ class Core:
         "meter",
         "now_s",
         "tasks",
+        "tracer",
         "trusted_proxies",
         "upstreams",
     )
@@ -78,6 +80,7 @@ class Core:
         self.anonymous_row = meter.row("-", "-", "-", "-")
         self.matcher = Matcher(Router())
         self.access_log: AccessLog | None = None
+        self.tracer: Tracer | None = None
         self.clients: set[Downstream] = set()
         self.upstreams: set[UpstreamConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # connects under way

@@ -162,6 +162,7 @@ class Service:
         "is_websocket",
         "keys",
         "pool_idle_s",
+        "prefix",
         "prefix_bytes",
         "preserves_host",
         "response_timeout_s",
@@ -188,7 +189,8 @@ class Service:
         self.id: str = document["id"]
         self.instance = instance
         self.row = row
-        self.prefix_bytes = 0 if document["path"] == "/" else len(document["path"])
+        self.prefix: str = "" if document["path"] == "/" else document["path"]
+        self.prefix_bytes = len(self.prefix)
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
         self.folds_case: bool = document["path_case"] == "fold"
         self.ignores_slash: bool = document["trailing_slash"] == "ignore"

@@ -15,7 +15,7 @@ EXAMPLE = Path(config.__file__).parent / "example.yaml"
 def test_the_example_is_sound_and_names_every_key() -> None:
     load_settings(EXAMPLE)
     document = yaml.safe_load(EXAMPLE.read_text())
-    assert set(document) | {"catalog"} == set(Settings.model_fields)
+    assert set(document) | {"catalog", "tracing"} == set(Settings.model_fields)
     services = schema()["$defs"]["ServiceSettings"]["properties"]
     assert set(document["services"][0]) == set(services)
     assert set(document["services"][0]["upstream"]) == set(schema()["$defs"]["Upstream"]["properties"])

@@ -23,7 +23,7 @@ from gateway.proxy.service import Service
 from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router
 from gateway.snapshot_file import Piece, SnapshotFile, encode
-from metering.cells import LIMIT_REFUSALS, METERS, SHADOW_REFUSALS
+from metering.cells import LIMIT_REFUSALS, METERS, SHADOW_REFUSALS, SPANS
 from metering.clock import VirtualClock
 from metering.counter_file import CounterFileReader, row_cells, row_key
 from tests.node import ROOT, free_port
@@ -85,6 +85,7 @@ _NAMES = {
     **METERS,
     **{cell: f"limit_refused:{level}" for level, cell in LIMIT_REFUSALS.items()},
     **{cell: f"shadow_refused:{level}" for level, cell in SHADOW_REFUSALS.items()},
+    **{cell: f"spans:{outcome}" for outcome, cell in SPANS.items()},
 }
 
 
@@ -121,6 +122,7 @@ class WorkerProcess:
         entry: dict[str, Any] | None = None,
         trusted_proxies: list[str] | None = None,
         access_log: Path | None = None,
+        tracing: dict[str, Any] | None = None,
         clock: dict[str, float] | None = None,
         **client: Any,
     ) -> None:
@@ -131,6 +133,7 @@ class WorkerProcess:
         self._clock = clock or {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0}
         self._trusted_proxies = trusted_proxies or []
         self._access_log = None if access_log is None else str(access_log)
+        self._tracing = tracing
         self.port = free_port()
         self._version = 0
         self._limits = LimitTable.create(folder / "pool.lim")
@@ -171,6 +174,7 @@ class WorkerProcess:
             "trusted_proxies": self._trusted_proxies,
             "drain_s": 3.0,
             "access_log": self._access_log,
+            "tracing": self._tracing,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -17,6 +17,7 @@ from metering.cells import (
     DURATION_SUM_US,
     FRONTEND_ERRORS,
     INGRESS,
+    SPANS,
     WEBSOCKET_CONNECTIONS,
     egress_cell,
 )
@@ -43,7 +44,7 @@ TOTALS = {
             egress_cell("backend", "vpc", "wire"): 2**60 + 1,
         }
     ),
-    ("-", "-"): row({FRONTEND_ERRORS["no_route"]: 5}),
+    ("-", "-"): row({FRONTEND_ERRORS["no_route"]: 5, SPANS["exported"]: 7, SPANS["dropped"]: 6}),
     ('a"b\\', "x\ny"): row({CALLS: 1}),
 }
 ONE = {"instance": "one", "service": "orders"}
@@ -59,6 +60,8 @@ SAMPLES = {
     ("tollgate_request_duration_seconds_count", frozenset(ONE.items())): 3,
     ("tollgate_request_duration_seconds_sum", frozenset(ONE.items())): 0.009,
     ("tollgate_calls_total", frozenset({"instance": "-", "service": "-"}.items())): 0,
+    ("tollgate_trace_spans_total", frozenset({"instance": "-", "service": "-", "outcome": "exported"}.items())): 7,
+    ("tollgate_trace_spans_total", frozenset({"instance": "-", "service": "-", "outcome": "dropped"}.items())): 6,
     ("tollgate_calls_total", frozenset({"instance": 'a"b\\', "service": "x\ny"}.items())): 1,
 }
 

@@ -15,6 +15,23 @@ from tests.gateway.control.configuration import config_text
 
 
 @pytest.mark.parametrize(
+    "tracing, told",
+    [
+        ("", None),
+        (
+            'tracing: {endpoint: "http://otlp:4318", sample: 0.5}',
+            {"node": "node-1", "endpoint": "http://otlp:4318/v1/traces", "sample": 0.5, "queue_max": 2048},
+        ),
+    ],
+)
+def test_a_worker_is_told_where_spans_go(tmp_path: Path, tracing: str, told: object) -> None:
+    path = tmp_path / "tollgate.yaml"
+    path.write_text(config_text() + tracing + "\n")
+    for spec in pool_specs(load_settings(path), {}, lambda pool: tmp_path / f"{pool}.lim"):
+        assert spec.boot(0, "writer", 3, [4], tmp_path / "snapshot")["tracing"] == told
+
+
+@pytest.mark.parametrize(
     "options, expected",
     [
         ("certificate: a.pem, key: a.key", ((("a.pem", "a.key"),), "1.2", "1.3", None, "none")),

@@ -1,4 +1,7 @@
-"""A client's connection that writes the access log. Nodes without one use `ClientConnection`, and pay nothing."""
+"""A client's connection that keeps what is told of an exchange, and writes it to the access log where there is one.
+
+Nodes that want neither log nor traces use `ClientConnection`, and pay nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from gateway.http.response import ResponseHead
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN
+from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.service import Address
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 
 
-class LoggedConnection(ClientConnection):
-    """What the log says of an exchange is kept beside it, and added where it ends."""
+class ObservedConnection(ClientConnection):
+    """What there is to say of an exchange is kept beside it, and reported where it ends."""
 
     __slots__ = (
         "_answered_ns",
@@ -33,12 +36,13 @@ class LoggedConnection(ClientConnection):
         "_upstream_status",
     )
 
-    def __init__(self, core: Core, network: str, scheme: str, address: Address, log: AccessLog) -> None:
+    def __init__(self, core: Core, network: str, scheme: str, address: Address, log: AccessLog | None) -> None:
         super().__init__(core, network, scheme, address)
         self._log = log
         self._reset(0)
 
-    def _reset(self, bytes_in: int) -> None:
+    def _reset(self, bytes_in: int, *, has_head: bool = False) -> None:
+        """An exchange begins. ``has_head``: with a head that was understood."""
         self._bytes_in = bytes_in
         self._bytes_out = self._bytes_upstream = 0
         self._status = self._upstream_status = 0
@@ -50,7 +54,7 @@ class LoggedConnection(ClientConnection):
     # --- where an exchange begins
 
     def _begin_exchange(self, head_bytes: int) -> None:
-        self._reset(head_bytes)
+        self._reset(head_bytes, has_head=True)
         super()._begin_exchange(head_bytes)
 
     def _begin_refusal(self) -> None:
@@ -114,17 +118,21 @@ class LoggedConnection(ClientConnection):
             self._request_id = self._core.next_request_id()
             self.head.method = self.head.path = b""
             self._outcome = "bad_request"
-            self._write_line()
+            self._report()
         super().connection_lost(exc)
 
     def _end_exchange(self) -> None:
-        self._write_line()
+        self._report()
         super()._end_exchange()
 
-    def _write_line(self) -> None:
+    def _report(self) -> None:
+        if self._log is not None:
+            self._log.add(1.0 if self._service is None else self._service.instance.log_share, self._line())
+
+    def _line(self) -> dict[str, Any]:
         service, match, head, target = self._service, self._match, self.head, self._target
         now_ns = time.monotonic_ns()
-        line: dict[str, Any] = {
+        return {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "request_id": self._request_id.decode(),
             "instance": "-" if service is None else service.instance.id,
@@ -144,15 +152,7 @@ class LoggedConnection(ClientConnection):
             "duration_ms": _ms(self._started_ns, now_ns),
             "upstream_ms": _ms(self._sent_ns, self._answered_ns) if self._answered_ns else None,
         }
-        self._log.add(1.0 if service is None else service.instance.log_share, line)
 
 
 def _ms(begin_ns: int, end_ns: int) -> float:
     return round((end_ns - begin_ns) / 1e6, 3)
-
-
-def make_client(core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> ClientConnection:
-    """A connection of the kind that this worker's configuration asks for."""
-    if core.access_log is None:
-        return ClientConnection(core, network, scheme, address)
-    return LoggedConnection(core, network, scheme, address, core.access_log)
