@@ -58,7 +58,7 @@ class Node(Child):
         self.config = folder / "node.yaml"
         self.log_path = folder / "node.log"
         self._data_dir = folder / "data"
-        self._admin_port = free_port()
+        self.admin_port = free_port()
         self._token = secrets.token_urlsafe(24)
         self.write(text)
         with self.log_path.open("ab") as log:
@@ -66,10 +66,10 @@ class Node(Child):
             super().__init__(["gateway.main", "serve", "-c", str(self.config)], stdout=log, stderr=log, env=environment)
 
     def write(self, text: str) -> None:
-        self.config.write_text(text.replace("{admin}", f"127.0.0.1:{self._admin_port}").replace("{data_dir}", "./data"))
+        self.config.write_text(text.replace("{admin}", f"127.0.0.1:{self.admin_port}").replace("{data_dir}", "./data"))
 
     def call(self, method: str, path: str) -> Any:
-        request = urllib.request.Request(f"http://127.0.0.1:{self._admin_port}{path}", method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
         request.add_header("Authorization", f"Bearer {self._token}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())

@@ -136,22 +136,27 @@ _FAMILIES: Final = (
 def usage_metrics(totals: Totals, *, is_openmetrics: bool = False) -> str:
     """The families as text, in Prometheus' format or in OpenMetrics 1.0 (without its `# EOF`).
 
-    They differ in whether a counter's family has the `_total` of its samples. May run on another thread than the
-    collector's: totals only grow, and what is read a moment later is a moment newer.
+    May run on another thread than the collector's: totals only grow, and what is read a moment later is a moment newer.
     """
     # The list is made in one go, so that the collector may add a row meanwhile.
     rows = sorted(
-        ((f'instance="{_escaped(key[0])}",service="{_escaped(key[1])}"', cells) for key, cells in list(totals.items())),
+        ((f'instance="{escaped(key[0])}",service="{escaped(key[1])}"', cells) for key, cells in list(totals.items())),
         key=lambda row: row[0],
     )
     lines: list[str] = []
     for family in _FAMILIES:
-        name = family.name if is_openmetrics or family.kind != "counter" else f"{family.name}_total"
-        lines += (f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}")
+        lines += head_lines(family.name, family.kind, family.help, is_openmetrics=is_openmetrics)
         write = family.write
         for labels, cells in rows:
             write(labels, cells, lines)
     return "\n".join(lines) + "\n"
+
+
+def head_lines(name: str, kind: str, help: str, *, is_openmetrics: bool) -> tuple[str, str]:
+    """What stands before a family's samples. The formats differ in whether a counter's has the `_total` of those."""
+    if kind == "counter" and not is_openmetrics:
+        name += "_total"
+    return f"# HELP {name} {help}", f"# TYPE {name} {kind}"
 
 
 def is_openmetrics_type(content_type: str) -> bool:
@@ -159,5 +164,6 @@ def is_openmetrics_type(content_type: str) -> bool:
     return content_type.startswith("application/openmetrics-text")
 
 
-def _escaped(label: str) -> str:
+def escaped(label: str) -> str:
+    """A label's value as it stands between quotes."""
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

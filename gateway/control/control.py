@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from config.errors import ConfigError
 from config.loading import load_settings
 from config.schema import Settings
 from gateway.admin.app import AdminServer, make_app
-from gateway.admin.metrics import NodeMetrics
+from gateway.admin.metrics import NodeMetrics, service_metrics
 from gateway.admin.token import open_token
 from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
@@ -318,10 +318,16 @@ class Control:
     async def exposition(self, accept: str) -> tuple[bytes, str]:
         encode, content_type = choose_encoder(accept)
         node = encode(self._registry)
+        is_openmetrics = is_openmetrics_type(content_type)
+        totals, admitted = self._books.store.collector.totals, self._books.limits.admitted
+        targets = list(self._targets.states())
+
+        def of_services() -> bytes:
+            usage = usage_metrics(totals, is_openmetrics=is_openmetrics)
+            return (usage + service_metrics(admitted, targets, is_openmetrics=is_openmetrics)).encode()
+
         # The many series on a thread: the loop goes on meanwhile.
-        totals, is_openmetrics = self._books.store.collector.totals, is_openmetrics_type(content_type)
-        usage = await asyncio.to_thread(usage_metrics, totals, is_openmetrics=is_openmetrics)
-        return usage.encode() + node, content_type
+        return await asyncio.to_thread(of_services) + node, content_type
 
     # For the metrics
 
@@ -337,14 +343,6 @@ class Control:
     @property
     def balances(self) -> Sequence[tuple[str, str, int]]:
         return self._books.balances
-
-    @property
-    def targets_up(self) -> Iterator[tuple[str, str, bool]]:
-        return self._targets.states()
-
-    @property
-    def limits_admitted(self) -> Mapping[tuple[str, str, str], int]:
-        return self._books.limits.admitted
 
     @property
     def settlement_lag_s(self) -> float:

@@ -53,14 +53,14 @@ def test_probes_take_a_dead_target_out_and_back_and_clients_see_nothing(
         Load(ports["shared"], "/orders/x", clients=2, pause_s=0.01) as load,
     ):
         load.answered(50)
-        assert (up(running, a), up(running, b)) == ("1.0", "1.0")
+        assert (up(running, a), up(running, b)) == ("1", "1")
         b.stop()
-        until(lambda: up(running, b) == "0.0", "the probes find it down")
-        assert up(running, a) == "1.0"
+        until(lambda: up(running, b) == "0", "the probes find it down")
+        assert up(running, a) == "1"
         load.answered(50)
         load.names.clear()
         b.start()
-        until(lambda: up(running, b) == "1.0", "the probes find it well")
+        until(lambda: up(running, b) == "1", "the probes find it well")
         until(lambda: load.names[b"b"] > 10, "it is used again")
         # Without health in the file there are no more probes.
         running.config.write_text(text(ports, origins, "retries: 2"))
@@ -83,7 +83,7 @@ def test_probes_that_fail_everywhere_are_503_until_one_is_well(
     with node(tmp_path, text(ports, origins, health), ports["admin"]) as running:
         for origin in origins:
             origin.stop()
-        until(lambda: {up(running, origin) for origin in origins} == {"0.0"}, "both are down")
+        until(lambda: {up(running, origin) for origin in origins} == {"0"}, "both are down")
         with Load(ports["shared"], "/orders/x", clients=1, pause_s=0.01) as load:
             until(lambda: load.statuses[503] > 5, "there is no healthy target")
             origins[0].start()
@@ -100,11 +100,11 @@ def test_an_ejection_by_a_worker_shows_for_as_long_as_that_worker_holds_it(
         with Load(ports["shared"], "/orders/x", clients=2, pause_s=0.01) as load:
             load.answered(20)
             b.stop()
-            until(lambda: up(running, b) == "0.0", "a worker ejects it")
-            assert up(running, a) == "1.0"
+            until(lambda: up(running, b) == "0", "a worker ejects it")
+            assert up(running, a) == "1"
             b.start()
         assert set(load.statuses) == {200}
-        assert up(running, b) == "0.0"  # for ten seconds, and then until a trial
+        assert up(running, b) == "0"  # for ten seconds, and then until a trial
         for pid in running.worker_pids("shared"):
             os.kill(pid, signal.SIGKILL)
-        until(lambda: up(running, b) == "1.0", "nobody holds anything against it")
+        until(lambda: up(running, b) == "1", "nobody holds anything against it")
