@@ -207,7 +207,7 @@ class Worker:
         writing: asyncio.Future[None] | None = None
         while True:
             await asyncio.sleep(min(TURN_INTERVAL_S, max(0.001, self._meter.seconds_to_turn())))
-            self._meter.turn(self._core.close_hour)
+            self._meter.turn(lambda: self._core.close_hour(self._builder.rows))
             if writing is None or writing.done():
                 if writing is not None and (error := writing.exception()) is not None:
                     log.error("counts did not reach the disk: %s", error)

@@ -2,10 +2,12 @@
 
 Layout (little endian, as the machine is): a header of 4,096 bytes, then rows of 1,024: a key area of 256 bytes,
 then 96 cells of 64 bits. The file is sparse up to its capacity, so rows are added without moving; each row is
-allocated before it is used, so that a full disk is an error here and no SIGBUS later.
+allocated before it is used, so that a full disk is an error here and no SIGBUS later. A row without a key is free: it
+was another's in the hour before, and is the next new one's.
 
 Header: 0 magic, 8 version, 12 hour, 20 writer (128 bytes), 148 CRC-32 of all that; outside of it what changes, as
-64-bit words: 512 sealed, 520 jumps of the clock refused, 528 and 536 exchanges under way when the hour began and ended.
+64-bit words: 512 sealed, 520 jumps of the clock refused, 528 and 536 exchanges under way when the hour began and ended,
+544 how many rows to look at.
 
 The writer holds an exclusive `flock` on its file: the system drops it with the process, so whoever can take it knows
 that the writer is gone, whatever else is known of it. The header is written last: a file without one is being made.
@@ -18,7 +20,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,8 +28,10 @@ from typing import Final
 from metering.cells import CELLS
 
 MAGIC: Final = b"tollgctr"
-VERSION: Final = 2
-_VERSIONS: Final = (1, 2)  # 1 had no count of how exchanges ended: for it the identity is not checked.
+VERSION: Final = 3
+# 1 had no count of how exchanges ended: for it the identity is not checked. 1 and 2 had no free rows, so that the first
+# row without a key ends them.
+_VERSIONS: Final = (1, 2, 3)
 HEADER_BYTES: Final = 4096
 KEY_BYTES: Final = 256
 ROW_BYTES: Final = KEY_BYTES + CELLS * 8
@@ -39,6 +43,7 @@ FIRST_CELL: Final = KEY_BYTES // 8  # of a row, in 64-bit words
 _IMMUTABLE = struct.Struct("<8sIq128s")
 _CRC = struct.Struct("<I")
 _SEALED_AT, _JUMPS_AT, _UNDER_WAY_AT_BEGIN_AT, _UNDER_WAY_AT_END_AT = 512, 520, 528, 536
+_ROWS_AT: Final = 544
 _WORD = struct.Struct("<Q")
 _KEY = struct.Struct("<B4B")  # used flag, then the lengths of account, instance, region, service
 
@@ -65,53 +70,60 @@ class CounterFileWriter:
     """The one writer of a file. ``words`` are all rows as 64-bit words; see `FIRST_CELL`."""
 
     def __init__(
-        self, directory: Path, writer: str, hour: int, keys: Iterable[RowKey] = (), under_way: int = 0
+        self, directory: Path, writer: str, hour: int, keys: Mapping[RowKey, int] | None = None, under_way: int = 0
     ) -> None:
-        """``keys``: the first rows; ``under_way``: counted exchanges that go on from the hour before.
+        """``keys``: the rows to begin with; ``under_way``: counted exchanges that go on from the hour before.
 
         Raises as `add_row` does, and leaves no file then.
         """
         self.hour = hour
         self.path = directory / file_name(hour, writer)
-        self._rows = 0
+        keys = keys or {}
+        self._rows = max(keys.values(), default=-1) + 1
+        self._free = sorted(set(range(self._rows)) - set(keys.values()), reverse=True)  # the lowest one last
         directory.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._file, HEADER_BYTES + ROWS_MAX * ROW_BYTES)
-            keys = list(keys)
-            os.posix_fallocate(self._file, 0, HEADER_BYTES + len(keys) * ROW_BYTES)
+            os.posix_fallocate(self._file, 0, HEADER_BYTES + self._rows * ROW_BYTES)
             self._map = mmap.mmap(self._file, 0)
-            for key in keys:
-                self._write_key(key)
+            for key, number in keys.items():
+                self._write_key(key, number)
         except (OSError, ValueError):
             self.path.unlink()
             os.close(self._file)
             raise
         self._set(_UNDER_WAY_AT_BEGIN_AT, under_way)
+        self._set(_ROWS_AT, self._rows)
         immutable = _IMMUTABLE.pack(MAGIC, VERSION, hour, writer.encode())
         self._map[: len(immutable) + _CRC.size] = immutable + _CRC.pack(zlib.crc32(immutable))
         self.words = memoryview(self._map)[HEADER_BYTES:].cast("Q")
 
     def add_row(self, key: RowKey) -> int:
         """Adds a row and returns its number. Raises OSError when the disk is full, ValueError past the bounds."""
-        os.posix_fallocate(self._file, HEADER_BYTES + self._rows * ROW_BYTES, ROW_BYTES)
-        return self._write_key(key)
-
-    def _write_key(self, key: RowKey) -> int:
-        if self._rows == ROWS_MAX:
+        number = self._free[-1] if self._free else self._rows
+        if number == ROWS_MAX:
             raise ValueError(f"more than {ROWS_MAX} (instance, service) rows in an hour")
+        os.posix_fallocate(self._file, HEADER_BYTES + number * ROW_BYTES, ROW_BYTES)
+        self._write_key(key, number)
+        if self._free:
+            self._free.pop()
+        else:
+            self._rows += 1
+            self._set(_ROWS_AT, self._rows)
+        return number
+
+    def _write_key(self, key: RowKey, number: int) -> None:
         ids = [text.encode() for text in (key.account, key.instance, key.region, key.service)]
         if any(len(text) > ID_BYTES_MAX for text in ids):
             raise ValueError(f"an id is longer than {ID_BYTES_MAX} bytes: {key}")
-        at = HEADER_BYTES + self._rows * ROW_BYTES
+        at = HEADER_BYTES + number * ROW_BYTES
         packed = bytes(len(text) for text in ids) + b"".join(ids)
         if 1 + len(packed) > KEY_BYTES:
             raise ValueError(f"the ids are too long together: {key}")
         self._map[at + 1 : at + 1 + len(packed)] = packed
         self._map[at] = 1  # Last, so that a reader never sees half a key.
-        self._rows += 1
-        return self._rows - 1
 
     def seal(self, under_way: int = 0) -> None:
         """Says that nothing will be added any more. ``under_way``: counted exchanges that end in a later hour."""
@@ -182,6 +194,7 @@ class CounterFileReader:
         if version not in _VERSIONS:
             raise CounterFileError(f"{path}: version {version}, this program reads up to {VERSION}")
         self.counts_ends: bool = version >= 2
+        self._has_free_rows = version >= 3
         self.hour: int = hour
         self.writer: str = writer.rstrip(b"\0").decode()
         self._rows_max = (len(self._map) - HEADER_BYTES) // ROW_BYTES
@@ -216,11 +229,13 @@ class CounterFileReader:
 
     def row_bytes(self) -> Iterator[tuple[int, bytes]]:
         """(row number, its raw bytes) of each row in use."""
-        for number in range(self._rows_max):
+        rows = min(self._word(_ROWS_AT), self._rows_max) if self._has_free_rows else self._rows_max
+        for number in range(rows):
             at = HEADER_BYTES + number * ROW_BYTES
-            if self._map[at] != 1:
+            if self._map[at] == 1:
+                yield number, self._map[at : at + ROW_BYTES]
+            elif not self._has_free_rows:
                 return
-            yield number, self._map[at : at + ROW_BYTES]
 
     def close(self) -> None:
         self._map.close()

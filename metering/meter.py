@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from metering.clock import VirtualClock, hour_of, hour_start
 from metering.counter_file import FIRST_CELL, WORDS_PER_ROW, CounterFileWriter, RowKey, sync
@@ -16,15 +17,19 @@ _LOG_INTERVAL_S: Final = 60.0  # An alarm that lasts is told this often, not eac
 log = logging.getLogger("tollgate.meter")
 
 
-def _nothing_under_way() -> int:
-    return 0
+class Turning(NamedTuple):
+    """What the worker is about when an hour turns."""
+
+    under_way: int = 0  # counted exchanges that go on into the next hour
+    rows: AbstractSet[int] | None = None  # first cells of those that may be counted in still; None: of all
 
 
 class Meter:
     """Counters of one writer, a file for each usage hour.
 
-    ``cells`` is replaced at each hour turn and never kept by callers over a callback. A row's base holds for the
-    meter's life: row numbers are repeated in each hour's file.
+    ``cells`` is replaced at each hour turn and never kept by callers over a callback. A row's base holds for as long as
+    the turns find it in use: row numbers are repeated in each hour's file. One that is in use no more is free from the
+    next turn on; in the hour that had it, it is nobody else's.
     """
 
     def __init__(
@@ -55,19 +60,18 @@ class Meter:
         number = self._rows.get(key)
         if number is None:
             number = self._rows[key] = self._file.add_row(key)
-        return number * WORDS_PER_ROW + FIRST_CELL
+        return _first_cell(number)
 
     def seconds_to_turn(self) -> float:
         """Real seconds until the next hour begins."""
         return max(0.0, self._clock.real_seconds_until(hour_start(self._file.hour + 1)))
 
-    def turn(self, before: Callable[[], int] = _nothing_under_way) -> bool:
+    def turn(self, before: Callable[[], Turning] = Turning) -> bool:
         """Opens the hour that the clock is in and seals the one before; True when there was one to open.
 
         While the clock is behind its hour, after a step back, the hour stays open. A clock that jumped ahead of the
         time that passed is refused until it comes back or the worker is started anew. Both are alarms. ``before`` is
-        called when there is an hour to turn: it brings the counts up to date and returns the number of counted
-        exchanges that are under way.
+        called when there is an hour to turn: it brings the counts up to date and says what goes on.
         """
         wall_s, elapsed_s = self._clock.now(), self._read_elapsed_s()
         ahead_s = (wall_s - self._wall_s) / self._clock.rate - (elapsed_s - self._elapsed_s)
@@ -75,9 +79,12 @@ class Meter:
         hour = hour_of(wall_s)
         if hour <= self._file.hour or ahead_s > JUMP_S:
             return False
-        under_way = before()
+        under_way, in_use = before()
+        rows = self._rows
+        if in_use is not None:
+            rows = {key: number for key, number in rows.items() if _first_cell(number) in in_use}
         try:
-            new = CounterFileWriter(self._directory, self._writer, hour, self._rows, under_way)
+            new = CounterFileWriter(self._directory, self._writer, hour, rows, under_way)
         except OSError as error:
             # Counts are not lost for want of a file: they go on into the hour before, as late as it takes.
             if self._is_due_to_tell():
@@ -85,6 +92,7 @@ class Meter:
             return False
         new.note_jumps(self.jumps)
         self._wall_s, self._elapsed_s = wall_s, elapsed_s
+        self._rows = rows
         old, self._file = self._file, new
         self.cells = new.words
         old.seal(under_way)
@@ -127,6 +135,10 @@ class Meter:
             return False
         self._told_s = now_s
         return True
+
+
+def _first_cell(number: int) -> int:
+    return number * WORDS_PER_ROW + FIRST_CELL
 
 
 def _elapsed_s() -> float:

@@ -6,13 +6,14 @@ import asyncio
 import ipaddress
 import secrets
 import time
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.matching import Matcher
 from gateway.routing.router import Router
-from metering.meter import Meter
+from metering.meter import Meter, Turning
 
 if TYPE_CHECKING:
     from gateway.proxy.access_log import AccessLog
@@ -135,10 +136,19 @@ class Core:
         for upstream in self.upstreams:
             upstream.wire.count(upstream.client is None)
 
-    def close_hour(self) -> int:
-        """Brings the hour's counts up to date; returns the number of counted exchanges that go on into the next."""
+    def close_hour(self, rows_of_services: AbstractSet[int]) -> Turning:
+        """Brings the hour's counts up to date; says how many counted exchanges go on, and which rows are in use.
+
+        Those are the rows of services that requests may come for, and what connections have at hand: an exchange's own,
+        of a service that is gone perhaps, and those that wire bytes are read for.
+        """
         self.count_wire()
-        return sum(client.is_counted for client in self.clients)
+        rows = {self.anonymous_row, *rows_of_services}
+        for client in self.clients:
+            rows.add(client.row)
+            rows.add(client.wire.row)
+        rows.update([upstream.wire.row for upstream in self.upstreams])
+        return Turning(sum(client.is_counted for client in self.clients), rows)
 
     def keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)

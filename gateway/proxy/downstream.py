@@ -1,7 +1,4 @@
-"""The client's side of an exchange as bytes and counts: flow control, refusals, metering, and the one place it ends.
-
-What requests mean is in `client.py`, which builds on this.
-"""
+"""The client's side of an exchange as bytes and counts; what requests mean is in `client.py`, which builds on this."""
 
 from __future__ import annotations
 
@@ -164,6 +161,10 @@ class Downstream:
             self._meter.cells[self._row + OTHER_ENDS] += 1
         self._state = LINGER
         self._buffer = b""
+
+    @property
+    def row(self) -> int:
+        return self._row
 
     @property
     def is_at_rest(self) -> bool:

@@ -69,6 +69,7 @@ class RouterBuilder:
         self._burst_ms = 0
         self._instances: dict[str, tuple[dict[str, Any], Instance, LimitHandles]] = {}
         self._services: dict[str, tuple[str, Service, LimitHandles]] = {}  # by id, with the digest
+        self._rows_made: set[int] = set()  # by the build under way, or the last one
         self._replaced: list[tuple[Service, LimitHandles]] = []
 
     def build(self, file: SnapshotFile) -> Generator[None, None, Router[Service]]:
@@ -84,6 +85,7 @@ class RouterBuilder:
                 instances[id] = (document, Instance(id, document, limits.limit), limits)
                 limits.let_go()
         router: Router[Service] = Router()
+        self._rows_made = set()
         self._book.begin()
         services: dict[str, tuple[str, Service, LimitHandles]] = {}
         for place in file.services:
@@ -116,6 +118,11 @@ class RouterBuilder:
         self._burst_ms, self._instances, self._services = file.burst_ms, instances, services
         return router
 
+    @property
+    def rows(self) -> set[int]:
+        """Those of the services that requests may come for, now or when the build under way is done."""
+        return {service.row for _, service, _ in self._services.values()} | self._rows_made
+
     def discard(self) -> Generator[None, None, None]:
         """Lets go of what the last build replaced, service by service: a million objects at once take 60 ms."""
         while self._replaced:
@@ -133,6 +140,7 @@ class RouterBuilder:
     ) -> Service:
         self.services_made += 1
         row = self._row_of(instance.account, instance.id, instance.region, place.id)
+        self._rows_made.add(row)
         targets = self._book.group(place.id, head["upstream"], instance.egress_ip)
         budget = self._book.budget(place.id, time.monotonic())
         read = partial(self._routes, file, place) if place.has_routes else None

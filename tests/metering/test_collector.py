@@ -157,7 +157,7 @@ import sys
 from pathlib import Path
 from metering.cells import CALLS
 from metering.counter_file import FIRST_CELL, CounterFileWriter, RowKey
-file = CounterFileWriter(Path(sys.argv[1]), "n:b:dead", int(sys.argv[2]), [RowKey("acme", "one", "r", "orders")])
+file = CounterFileWriter(Path(sys.argv[1]), "n:b:dead", int(sys.argv[2]), {RowKey("acme", "one", "r", "orders"): 0})
 file.words[FIRST_CELL + CALLS] += 3
 print(flush=True)
 sys.stdin.read()
@@ -208,7 +208,7 @@ def test_the_identity_is_checked_when_an_hour_is_sealed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """DESIGN 1.6: requests received = calls + WebSocket connections + front-end errors."""
-    file = CounterFileWriter(folder, "n:b:w", HOUR, [KEY], under_way[0])
+    file = CounterFileWriter(folder, "n:b:w", HOUR, {KEY: 0}, under_way[0])
     for cell, value in (
         (CALLS, calls),
         (DURATION_BUCKETS, ended),

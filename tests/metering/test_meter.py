@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import signal
+import struct
 import subprocess
 import sys
+import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from metering import counter_file
 from metering.cells import CALLS, CELLS, INGRESS, METERS, egress_cell
 from metering.clock import VirtualClock, hour_of, hour_start
 from metering.counter_file import (
+    MAGIC,
     CounterFileError,
     CounterFileReader,
     CounterFileWriter,
@@ -23,7 +29,7 @@ from metering.counter_file import (
     row_key,
     sync,
 )
-from metering.meter import Meter
+from metering.meter import Meter, Turning
 from tests.node import ROOT
 
 
@@ -47,6 +53,7 @@ def read(folder: Path) -> dict[tuple[int, RowKey], list[int]]:
     for path in sorted(folder.glob("*.ctr")):
         reader = CounterFileReader(path)
         for _, raw in reader.row_bytes():
+            assert (reader.hour, row_key(raw)) not in found, "one row of a service in an hour"
             found[reader.hour, row_key(raw)] = row_cells(raw)
         reader.close()
     return found
@@ -172,12 +179,114 @@ def test_what_is_under_way_at_the_turn_is_noted_in_both_hours(tmp_path: Path, cl
     meter = Meter(tmp_path, "n:b:w", clock)
     first = meter.hour
     SetClock.at = hour_start(first + 1) + 1.0
-    assert meter.turn(lambda: 7)
+    assert meter.turn(lambda: Turning(7))
     meter.close()
     before, after = (CounterFileReader(tmp_path / file_name(hour, "n:b:w")) for hour in (first, first + 1))
     assert (before.under_way, after.under_way) == ((0, 7), (7, 0))
     before.close()
     after.close()
+
+
+def base_of(meter: Meter, service: str) -> int:
+    return meter.row("acme", "one", "r", service)
+
+
+def turn_to(meter: Meter, hour: int, rows: set[int]) -> None:
+    SetClock.at = hour_start(hour) + 1.0
+    assert meter.turn(lambda: Turning(0, rows))
+    for descriptor in meter.unsynced():
+        os.close(descriptor)  # The disk is not what this is about.
+
+
+def test_a_row_in_use_no_more_is_anothers_from_the_next_hour_on(tmp_path: Path, clock: SetClock) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    first = meter.hour
+    a, b, c = (base_of(meter, name) for name in "abc")
+    meter.cells[b + CALLS] += 5
+    turn_to(meter, first + 1, {a, c})
+    assert base_of(meter, "d") == b, "the free one before a new one"
+    assert base_of(meter, "e") not in (a, b, c)
+    assert (base_of(meter, "a"), base_of(meter, "c")) == (a, c)
+    assert meter.cells[b + CALLS] == 0
+    meter.cells[b + CALLS] += 7
+    assert base_of(meter, "b") not in (a, b, c), "back again, and another row's"
+    meter.close()
+    calls = {(hour, key.service): cells[CALLS] for (hour, key), cells in read(tmp_path).items() if cells[CALLS]}
+    assert calls == {(first, "b"): 5, (first + 1, "d"): 7}
+
+
+def test_rows_are_as_many_as_an_hour_has_and_not_as_there_ever_were(
+    tmp_path: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counter_file, "ROWS_MAX", 3)
+    meter = Meter(tmp_path, "n:b:w", clock)
+    for number in range(10):
+        rows = {base_of(meter, f"{number}-{which}") for which in range(3)}
+        assert len(rows) == 3
+        with pytest.raises(ValueError, match="more than 3"):
+            base_of(meter, "one more")
+        turn_to(meter, meter.hour + 1, set())
+    meter.close()
+    assert len(read(tmp_path)) == 30
+
+
+def test_an_hour_without_a_file_frees_no_row(tmp_path: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    a = base_of(meter, "a")
+    SetClock.at = hour_start(meter.hour + 1) + 1.0
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        assert not meter.turn(lambda: Turning(0, set()))
+    assert base_of(meter, "b") != a == base_of(meter, "a")
+    meter.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_services_that_come_and_go_have_what_was_counted_for_them(tmp_path: Path, clock: SetClock, seed: int) -> None:
+    """Services are put in use and out of it, exchanges begin and end, some over turns: each count is its service's."""
+    dice = random.Random(seed)
+    meter = Meter(tmp_path, "n:b:w", clock)
+    in_use: dict[str, int] = {}
+    exchanges: list[tuple[str, int]] = []
+    counted: Counter[tuple[int, str]] = Counter()
+    names = [str(number) for number in range(12)]
+    for _ in range(250):
+        act = dice.random()
+        name = dice.choice(names)
+        if act < 0.2:
+            in_use[name] = base_of(meter, name)
+        elif act < 0.4:
+            in_use.pop(name, None)
+        elif act < 0.6 and name in in_use:
+            exchanges.append((name, in_use[name]))
+        elif act < 0.75 and exchanges:
+            exchanges.pop(dice.randrange(len(exchanges)))
+        elif act < 0.78:
+            turn_to(meter, meter.hour + dice.choice((1, 1, 3)), {*in_use.values(), *(row for _, row in exchanges)})
+        for name, row in exchanges:
+            meter.cells[row + CALLS] += 1
+            counted[meter.hour, name] += 1
+    meter.close()
+    found = {(hour, key.service): cells[CALLS] for (hour, key), cells in read(tmp_path).items() if cells[CALLS]}
+    assert found == dict(counted)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, version: int) -> None:
+    writer = CounterFileWriter(tmp_path, "w", 1, {RowKey("a", "i", "r", name): at for at, name in enumerate("xy")})
+    writer.close()
+    header = struct.pack("<8sIq128s", MAGIC, version, 1, b"w")
+    with writer.path.open("r+b") as file:
+        file.write(header + struct.pack("<I", zlib.crc32(header)))
+        file.seek(544)
+        file.write(bytes(8))  # It had no number of rows.
+    reader = CounterFileReader(writer.path)
+    assert [(number, row_key(raw).service) for number, raw in reader.row_bytes()] == [(0, "x"), (1, "y")]
+    reader.close()
 
 
 def test_counts_are_brought_to_the_disk_by_descriptors_of_their_own(tmp_path: Path, clock: SetClock) -> None:

@@ -16,8 +16,8 @@ from metering.cells import CALLS, INGRESS, METERS, WEBSOCKET_CONNECTIONS, counte
 from metering.clock import VirtualClock
 from metering.counter_file import CounterFileError, CounterFileReader, row_cells, row_key
 from metering.tcp_info import IS_MEASURED
-from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
-from tests.node import origin
+from tests.gateway.data_plane import Raw, WorkerProcess, instance, service, worker
+from tests.node import origin, until
 
 RATE = 1800
 BEGIN_HOUR = 472_222
@@ -170,3 +170,49 @@ def test_bytes_are_in_the_hours_in_which_they_flow(running: WorkerProcess, drip:
     for name, (counted, ended) in sums.items():
         assert counted + under_way[name][0] == ended + under_way[name][1], name
     assert max(after for _, after in under_way.values()) == 3, "the upload is no call before it is whole"
+
+
+def newest_hour(running: WorkerProcess) -> int:
+    return max(int(path.name.partition("-")[0]) for path in (running.folder / "counters").glob("*.ctr"))
+
+
+def rows_now(running: WorkerProcess) -> dict[str, int]:
+    """The numbers of the rows in the open hour's file, by service."""
+    (newest,) = (running.folder / "counters").glob(f"{newest_hour(running)}-*.ctr")
+    with suppress(CounterFileError):  # One that is being made at this instant.
+        reader = CounterFileReader(newest)
+        found = {row_key(raw).service: number for number, raw in reader.row_bytes()}
+        reader.close()
+        return found
+    return {}
+
+
+def test_a_service_that_is_gone_leaves_its_row_at_the_turn_once_nothing_of_it_is_under_way(tmp_path: Path) -> None:
+    """Two services go, one with a tunnel that is open: its bytes stay its own, and the other's row is a new one's."""
+    clock = VirtualClock(RATE * 4, time.time(), BEGIN_HOUR * 3600.0)
+    with origin() as upstream:
+        socket_service, b, c, d = (
+            service("socket", upstream, protocol="websocket"),
+            *(service(name, upstream) for name in "bcd"),
+        )
+        with worker(tmp_path, socket_service, b, clock=clock.parameters()) as running:
+            with Raw(running.port) as tunnel, Raw(running.port) as client:
+                assert tunnel.send(UPGRADE).head()[0] == 101
+                assert client.send(b"GET /b/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
+                before = until(lambda: rows_now(running), "an hour's rows")
+                running.apply([c], {"one": instance()})
+                after = until(lambda: (now := rows_now(running)).keys() == {"-", "socket", "c"} and now, "a free row")
+                assert after["socket"] == before["socket"]
+                running.apply([c, d], {"one": instance()})
+                assert rows_now(running)["d"] == before["b"]
+                assert client.send(b"GET /d/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
+                tunnel.send(FRAME)
+                assert tunnel.file.read(len(CONTENT) + 4)[4:] == CONTENT
+                hour = newest_hour(running)
+                until(lambda: newest_hour(running) > hour, "one more turn")
+                assert client.send(b"GET /c/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
+            assert running.drain() == 0
+            counts = running.counts()
+    assert counts["socket"]["ingress"] == len(UPGRADE) + len(FRAME)
+    assert counts["socket"]["websocket_connections"] == 1
+    assert counts["b"]["calls"] == counts["c"]["calls"] == counts["d"]["calls"] == 1

@@ -75,6 +75,26 @@ def test_only_what_changed_is_made_anew(builder: RouterBuilder, apply: Apply) ->
     assert second.find(b"x", b"/c") is None
 
 
+def test_rows_are_of_what_is_served_and_of_what_is_being_made(
+    builder: RouterBuilder, apply: Apply, tmp_path: Path
+) -> None:
+    """What is not among them may be given to others when the hour turns."""
+    first = apply(service("a", 1), service("b", 2))
+    assert builder.rows == {found(first, path).row for path in (b"/a", b"/b")}
+    second = apply(service("a", 1), service("c", 3))
+    served = {found(second, path).row for path in (b"/a", b"/c")}
+    assert builder.rows == served
+    path = tmp_path / "next.json"
+    path.write_bytes(encode(9, 100, {"one": instance()}, map(Piece.of, (service("d", 4), service("e", 5)))))
+    steps = builder.build(SnapshotFile(path))
+    next(steps)
+    assert builder.rows > served, "until the build is done, requests come for what there was"
+    assert len(builder.rows) == 3
+    assert list(steps) == [None], "one more"
+    assert builder.rows & served == set()
+    assert len(builder.rows) == 2
+
+
 def test_a_target_that_stays_keeps_its_connections_and_a_changed_one_does_not(apply: Apply) -> None:
     before = found(apply(service("a", 1)), b"/a").targets.targets[0]
     assert found(apply(service("a", 1, strip_path=False)), b"/a").targets.targets[0] is before
