@@ -8,7 +8,7 @@ COPY metering metering
 COPY billing billing
 COPY config config
 COPY loadtest loadtest
-RUN python -m venv /opt/tollgate && /opt/tollgate/bin/pip install --no-cache-dir '.[postgres,compiled]' \
+RUN python -m venv /opt/tollgate && /opt/tollgate/bin/pip install --no-cache-dir '.[postgres,otel,compiled]' \
  && /opt/tollgate/bin/python -m gateway.compiled \
  && /opt/tollgate/bin/pip uninstall -y mypy
 

@@ -81,7 +81,7 @@ class Worker:
             self._core.access_log = AccessLog(loop, boot["access_log"])
         self._spans: SpanExport | None = None
         if boot["tracing"] is not None:
-            # Here, for the modules behind it take longer to load than the worker's own, and 20 MiB.
+            # Here, for it is an extra, and the modules behind it take 14 MiB.
             from gateway.span_export import open_export
 
             self._core.tracer = Tracer(boot["tracing"]["sample"], boot["tracing"]["queue_max"])
