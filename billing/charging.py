@@ -7,7 +7,7 @@ returns the lines.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from billing.packs import Pack, Source, burn
 from billing.prices import CALLS, EGRESS, PriceList
@@ -30,8 +30,7 @@ def skus_by_type(traffic: Mapping[str, Sequence[str]]) -> dict[str, dict[str, st
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Units of one meter of one instance in an hour, not billed yet. `price_e8` only for instance seconds."""
 
     instance: str
@@ -42,8 +41,7 @@ class Usage:
     price_e8: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a bill (DESIGN 1.4), with the price version and the pack behind it."""
 
     instance: str

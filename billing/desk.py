@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from billing import orders, store, views
 from billing.accounts import Account, AccountState
 from billing.book import Book
+from billing.books import open_book
 from billing.calendar import LocalCalendar
 from billing.errors import Refused
 from billing.idempotency import store_answer, stored_answer
@@ -63,7 +64,7 @@ class Desk:
         with transaction(self.engine) as connection:
             if store.account_exists(connection, id):
                 raise Refused("exists", f"there is an account {id}")
-            store.add_account(connection, account)
+            store.add_accounts(connection, [account])
 
     def set_alert(self, account: str, alert_below_e8: int | None, now: float) -> None:
         """The account's own threshold (B53); None: no alerts."""
@@ -77,7 +78,7 @@ class Desk:
         at = int(now)
         with (
             transaction(self.engine) as connection,
-            store.open_book(connection, account, self.calendar, at) as book,
+            open_book(connection, account, self.calendar, at) as book,
         ):
             self._require_new_instance(connection, book, id)
             book.instances[id] = Instance(
@@ -233,7 +234,7 @@ class Desk:
         """For what is no event of the account."""
         with (
             transaction(self.engine) as connection,
-            store.open_book(connection, account, self.calendar, int(now)) as book,
+            open_book(connection, account, self.calendar, int(now)) as book,
         ):
             yield book
 
@@ -256,9 +257,7 @@ class Desk:
         def once() -> Document:
             with (
                 transaction(self.engine) as connection,
-                store.open_book(
-                    connection, account, self.calendar, at, pack_id=pack_id, with_grants=with_grants
-                ) as book,
+                open_book(connection, account, self.calendar, at, pack_id=pack_id, with_grants=with_grants) as book,
             ):
                 # With the account locked: who asks with the same key at the same time waits, and then finds the answer.
                 if idem is not None:
@@ -287,7 +286,7 @@ class Desk:
             except Refused:
                 # A grant begins by itself, at the latest when somebody looks (B17).
                 for account in store.accounts_due(connection, at):
-                    with store.open_book(connection, account, self.calendar, at):
+                    with open_book(connection, account, self.calendar, at):
                         pass
                 return store.find_pack(connection, id)[0]
 

@@ -5,34 +5,35 @@ a mistake is put right by another transfer. `idem` makes a transfer that is writ
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, func, select
 
 from billing import tables
-from billing.upsert import append_rows, insert_or_ignore
+from billing.accounts import Account
+from billing.among import among
+from billing.upsert import add_to_rows, append_rows, ignore_rows
 from billing.wallet import BUCKETS, REVENUE, SOURCES, VOUCHERS, Move, Wallet, hold_of
 
 _OWN_BUCKETS = (*BUCKETS, *(hold_of(bucket) for bucket in BUCKETS))
 _OTHER_SIDES = (REVENUE, VOUCHERS, *sorted(set(SOURCES.values())))
 
-_add = (
-    update(tables.wallet)
-    .where(tables.wallet.c.id == bindparam("wallet"))
-    .values(balance_e8=tables.wallet.c.balance_e8 + bindparam("change_e8"))
+_balances = select(tables.wallet.c.account, tables.wallet.c.bucket, tables.wallet.c.balance_e8).where(
+    among(tables.wallet.c.account, "accounts")
 )
-_balances = select(tables.wallet.c.bucket, tables.wallet.c.balance_e8).where(
-    tables.wallet.c.account == bindparam("account")
-)
+
+
+_SHARED: Final = "system:"  # sorts after "account:"
 
 
 def wallet_id(account: str, currency: str, bucket: str) -> str:
     """An account's own wallet, or the currency's one for what is on the other side."""
-    return f"account:{account}:{bucket}" if bucket in _OWN_BUCKETS else f"system:{currency}:{bucket}"
+    return f"account:{account}:{bucket}" if bucket in _OWN_BUCKETS else f"{_SHARED}{currency}:{bucket}"
 
 
-def open_wallets(connection: Connection, account: str, currency: str) -> None:
-    """Give a new account its wallets, and a new currency its other sides."""
+def open_wallets(connection: Connection, owners: Iterable[tuple[str, str]]) -> None:
+    """Give new accounts (account, currency) their wallets, and a new currency its other sides."""
     rows = [
         {
             "id": wallet_id(account, currency, bucket),
@@ -41,41 +42,54 @@ def open_wallets(connection: Connection, account: str, currency: str) -> None:
             "currency": currency,
             "balance_e8": 0,
         }
+        for account, currency in owners
         for bucket in (*_OWN_BUCKETS, *_OTHER_SIDES)
     ]
-    connection.execute(insert_or_ignore(connection, tables.wallet), rows)
+    ignore_rows(connection, tables.wallet, rows)
+
+
+def read_wallets(connection: Connection, accounts: Sequence[str]) -> dict[str, Wallet]:
+    """By account."""
+    balances: dict[str, dict[str, int]] = {account: {} for account in accounts}
+    for account, bucket, balance_e8 in connection.execute(_balances, {"accounts": accounts}).all():
+        balances[account][bucket] = balance_e8
+    return {
+        account: Wallet(of_one, {bucket: of_one[hold_of(bucket)] for bucket in BUCKETS})
+        for account, of_one in balances.items()
+        if of_one
+    }
 
 
 def read_wallet(connection: Connection, account: str) -> Wallet:
-    balances: dict[str, int] = {
-        row.bucket: row.balance_e8 for row in connection.execute(_balances, {"account": account})
-    }
-    return Wallet(balances, {bucket: balances[hold_of(bucket)] for bucket in BUCKETS})
+    return read_wallets(connection, [account])[account]
 
 
-def post(connection: Connection, account: str, currency: str, moves: Iterable[Move], at: int) -> None:
-    """Append the moves as transfers and bring the balances along."""
-    rows = []
+def post(connection: Connection, moved: Iterable[tuple[Account, Iterable[Move]]], at: int) -> None:
+    """Append the moves of each account as transfers, and bring the balances along."""
+    transfers: list[dict[str, Any]] = []
     changes: defaultdict[str, int] = defaultdict(int)
-    for move in moves:
-        debit, credit = (wallet_id(account, currency, end) for end in (move.debit, move.credit))
-        changes[debit] -= move.amount_e8
-        changes[credit] += move.amount_e8
-        rows.append(
-            {
-                "idem": f"{move.journal}:{move.debit}>{move.credit}",
-                "journal": move.journal,
-                "debit": debit,
-                "credit": credit,
-                "amount_e8": move.amount_e8,
-                "at": at,
-            }
-        )
-    if not rows:
-        return
-    append_rows(connection, tables.transfer, rows)
-    # In order of name, so that two transactions lock in the same order; shared ones ("system:") come last.
-    connection.execute(_add, [{"wallet": id, "change_e8": changes[id]} for id in sorted(changes) if changes[id]])
+    for account, moves in moved:
+        for move in moves:
+            debit, credit = (wallet_id(account.id, account.currency, end) for end in (move.debit, move.credit))
+            changes[debit] -= move.amount_e8
+            changes[credit] += move.amount_e8
+            transfers.append(
+                {
+                    "idem": f"{move.journal}:{move.debit}>{move.credit}",
+                    "journal": move.journal,
+                    "debit": debit,
+                    "credit": credit,
+                    "amount_e8": move.amount_e8,
+                    "at": at,
+                }
+            )
+    append_rows(connection, tables.transfer, transfers)
+    changed = [{"id": id, "balance_e8": change_e8} for id, change_e8 in sorted(changes.items()) if change_e8]
+    # An account's own are locked with it. The shared ones come last and in order, so that nobody waits crosswise.
+    own = [row for row in changed if not str(row["id"]).startswith(_SHARED)]
+    add_to_rows(connection, tables.wallet, "id", ("balance_e8",), own)
+    for row in changed[len(own) :]:
+        add_to_rows(connection, tables.wallet, "id", ("balance_e8",), [row])
 
 
 def totals(connection: Connection) -> list[tuple[str, str, int]]:

@@ -59,7 +59,7 @@ class OperatorDesk(Desk):
                 raise Refused("not_found", f"{instance} of {account} has no ended hour {views.hour_text(hour)}")
             rev, paid_e8 = _hour_so_far(connection, account, hour)
             settlement = adjust_hour(book, hour, rev + 1, instance, meter, amount_e8, paid_e8, reason.strip(), at)
-            append_settlements(connection, account, [settlement])
+            append_settlements(connection, [(account, settlement)])
             return views.settlement_document(account, settlement)
 
         return self._act(account, now, act, "adjust", [hour, instance, meter, amount_e8, reason], idem)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, select, update
 
 from billing import tables
-from billing.upsert import insert_or_ignore
+from billing.upsert import ignore_rows
 from billing.views import Document, instant_text
 
 # One try more doubles the wait, up to an hour: the last is about ten hours after the first.
@@ -48,8 +48,7 @@ def due(connection: Connection, channels: Mapping[str, Sequence[str]], now: int,
         opened += [{"notification": id, "channel": one, "attempts": 0, "next_at": now} for one in named]
         if not named:
             closed.append({"which": id, "now": now})
-    if opened:
-        connection.execute(insert_or_ignore(connection, tables.delivery), opened)
+    ignore_rows(connection, tables.delivery, opened)
     if closed:
         connection.execute(_close, closed)
     found = connection.execute(_due.limit(most), {"now": now}).mappings()

@@ -1,41 +1,44 @@
-"""The ladders and accumulators of an account's months, to and from the store."""
+"""The ladders and accumulators of accounts' months, to and from the store."""
 
-from sqlalchemy import Connection, bindparam, select
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Text, bindparam, select
 
 from billing import tables
+from billing.among import among
 from billing.charging import AccumulatorKey, Positions
 from billing.rating import Accumulator
-from billing.upsert import insert_or_replace
+from billing.upsert import replace_rows
 
-_NO_REGION = "-"
+_NO_REGION: Final = "-"
 
+_first, _last = bindparam("first", type_=Text), bindparam("last", type_=Text)
 _ladders = select(tables.ladder).where(
-    tables.ladder.c.account == bindparam("account"),
-    tables.ladder.c.month.between(bindparam("first"), bindparam("last")),
+    among(tables.ladder.c.account, "accounts"), tables.ladder.c.month.between(_first, _last)
 )
 _accumulators = select(tables.accumulator).where(
-    tables.accumulator.c.account == bindparam("account"),
-    tables.accumulator.c.month.between(bindparam("first"), bindparam("last")),
+    among(tables.accumulator.c.account, "accounts"), tables.accumulator.c.month.between(_first, _last)
 )
 
 
-def read_positions(connection: Connection, account: str, first: str, last: str) -> Positions:
-    """Of the months from the first to the last, `YYYY-MM`, which sorts as time goes."""
-    which = {"account": account, "first": first, "last": last}
-    positions = Positions()
-    for row in connection.execute(_ladders, which):
-        positions.ladder[row.sku, row.month] = row.units
-    for row in connection.execute(_accumulators, which):
-        region = None if row.region == _NO_REGION else row.region
-        key = AccumulatorKey(row.sku, region, row.month, row.price, row.tier)
-        positions.accumulators[key] = Accumulator(row.quantity, row.amount_e8)
+def read_positions(connection: Connection, accounts: Sequence[str], first: str, last: str) -> dict[str, Positions]:
+    """By account, of the months from the first to the last, `YYYY-MM`, which sorts as time goes."""
+    which = {"accounts": accounts, "first": first, "last": last}
+    positions = {account: Positions() for account in accounts}
+    for account, sku, month, units in connection.execute(_ladders, which).all():
+        positions[account].ladder[sku, month] = units
+    for account, sku, region, month, price, tier, quantity, amount_e8 in connection.execute(_accumulators, which).all():
+        key = AccumulatorKey(sku, None if region == _NO_REGION else region, month, price, tier)
+        positions[account].accumulators[key] = Accumulator(quantity, amount_e8)
     return positions
 
 
-def write_positions(connection: Connection, account: str, positions: Positions) -> None:
+def write_positions(connection: Connection, positions: Mapping[str, Positions]) -> None:
     ladders = [
         {"account": account, "sku": sku, "month": month, "units": units}
-        for (sku, month), units in positions.ladder.items()
+        for account, of_one in positions.items()
+        for (sku, month), units in of_one.ladder.items()
         if units
     ]
     accumulators = [
@@ -49,9 +52,8 @@ def write_positions(connection: Connection, account: str, positions: Positions) 
             "quantity": accumulator.quantity,
             "amount_e8": accumulator.amount_e8,
         }
-        for key, accumulator in positions.accumulators.items()
+        for account, of_one in positions.items()
+        for key, accumulator in of_one.accumulators.items()
     ]
-    if ladders:
-        connection.execute(insert_or_replace(connection, tables.ladder, "units"), ladders)
-    if accumulators:
-        connection.execute(insert_or_replace(connection, tables.accumulator, "quantity", "amount_e8"), accumulators)
+    replace_rows(connection, tables.ladder, ("units",), ladders)
+    replace_rows(connection, tables.accumulator, ("quantity", "amount_e8"), accumulators)

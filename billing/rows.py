@@ -91,7 +91,9 @@ def instance_row(instance: Instance) -> Row:
         "is_declared": int(instance.is_declared),
         "clocked_to": instance.clocked_to,
         "hold_target_e8": instance.hold.target_e8,
-        **{f"hold_{bucket}_e8": held_e8 for bucket, held_e8 in instance.hold.held_e8.items()},
+        "hold_cash_e8": instance.hold.held_e8["cash"],
+        "hold_income_e8": instance.hold.held_e8["income"],
+        "hold_gift_e8": instance.hold.held_e8["gift"],
     }
 
 

@@ -5,15 +5,18 @@ Sans clock: every operation is told `now`, epoch seconds. Documents are JSON-abl
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from billing import ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
+from billing.books import open_books
 from billing.calendar import LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.enrolment import Enrolment
+from billing.errors import LedgerFault
 from billing.explain import explanation
 from billing.focus import focus_rows
 from billing.instances import InstanceState
@@ -22,16 +25,16 @@ from billing.price_rows import add_price, enter_basis, enter_prices, read_basis,
 from billing.prices import CALLS, EGRESS
 from billing.rating import Tier
 from billing.settlement import (
-    accounts_to_settle,
     last_ready_hour,
     next_settlement_at,
     oldest_unsettled_hour,
     read_settled_hour,
-    settle_account,
+    settle_accounts,
     write_settled_hour,
 )
 from billing.statement import statement
 from billing.terms import Terms
+from billing.turns import TURN_HOURS, carry_out, turns
 from billing.views import Document
 from billing.whatif import Wish, what_if
 from config.catalog import Catalog
@@ -40,6 +43,7 @@ from config.schema import Settings
 from metering.database import transaction
 
 DEFAULT_TIMEZONE: Final = "Asia/Shanghai"
+_NAMED_MAX: Final = 10  # accounts in the message about those that failed
 
 
 class Clock(Protocol):
@@ -48,11 +52,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SettleReport:
-    """What one tick did. `amounts_e8` by account; `through_hour` is the last hour that is settled."""
+    """What one tick did. `through_hour` is the last hour that is settled."""
 
     through_hour: int
     settlements: int
-    amounts_e8: Mapping[str, int]
 
 
 class Billing(OperatorDesk):
@@ -86,33 +89,40 @@ class Billing(OperatorDesk):
     def settle(self, now: float, ready: Callable[[int], bool]) -> SettleReport:
         """Settle the hours that ended and are ready (RULES C.4), then pass the deadlines that are due (P9).
 
-        Idempotent: done again, it finds nothing to bill. Each account is a transaction of its own.
+        Idempotent: done again, it finds nothing to bill. An account is settled whole or not at all; one that cannot be
+        keeps no other from it. Raises LedgerFault at the end, which names those.
         """
         at = self._note(now)
         through = last_ready_hour(at, ready)
         terms = self._current_terms(at)
         with transaction(self.engine) as connection:
             settled_before = read_settled_hour(connection)
-            accounts = accounts_to_settle(connection, through)
+            planned = turns(connection, through)
         count = 0
-        amounts_e8: dict[str, int] = {}
-        for account in accounts:
-            has_more = True
-            while has_more:
-                with transaction(self.engine) as connection:
-                    settlements, has_more = settle_account(
-                        connection, account, through, settled_before, terms, self.calendar, at
-                    )
-                count += len(settlements)
-                amounts_e8[account] = amounts_e8.get(account, 0) + sum(s.amount_e8 for s in settlements)
+        failures: dict[str, Exception] = {}
+        for turn in planned:
+            settle = partial(
+                settle_accounts,
+                first=turn.first,
+                last=turn.last,
+                settled_before=settled_before,
+                terms=terms,
+                calendar=self.calendar,
+                now=at,
+            )
+            # Of one that failed, no later hour is settled before an earlier one.
+            accounts = [account for account in turn.accounts if account not in failures]
+            count += carry_out(self.engine, accounts, settle, failures)
         with transaction(self.engine) as connection:
             if through > settled_before:
                 write_settled_hour(connection, through)
             due = store.accounts_due(connection, at)
-        self._pass_deadlines(due, at)
+        self._pass_deadlines(due, at, failures)
         if self._enrolment is not None:
             self._enrolment.try_again(at)
-        return SettleReport(through, count, amounts_e8)
+        if failures:
+            raise LedgerFault(_told(failures)) from next(iter(failures.values()))
+        return SettleReport(through, count)
 
     def next_instant(self) -> int | None:
         """The next instant at which anything can happen by itself: a deadline, a grant, an alert, or the end
@@ -121,13 +131,15 @@ class Billing(OperatorDesk):
             candidates = [store.next_due_at(connection), next_settlement_at(connection)]
         return min((instant for instant in candidates if instant is not None), default=None)
 
-    def _pass_deadlines(self, accounts: Sequence[str], at: int) -> None:
-        for account in accounts:
-            with (
-                transaction(self.engine) as connection,
-                store.open_book(connection, account, self.calendar, at) as book,
-            ):
-                book.pass_deadlines(at)
+    def _pass_deadlines(self, accounts: Sequence[str], at: int, failures: dict[str, Exception]) -> None:
+        def act(connection: Connection, accounts: Sequence[str]) -> int:
+            with open_books(connection, accounts, self.calendar, at) as books:
+                for book in books:
+                    book.pass_deadlines(at)
+            return len(accounts)
+
+        for begin in range(0, len(accounts), TURN_HOURS):
+            carry_out(self.engine, accounts[begin : begin + TURN_HOURS], act, failures)
 
     def change_price(self, sku: str, region: str | None, tiers: Sequence[Tier], now: float) -> None:
         """A new version, from the next full hour on (P10). `region` None for calls."""
@@ -287,3 +299,9 @@ class Billing(OperatorDesk):
             # Only what is committed is remembered.
             self._terms, self._is_book_entered = terms, True
         return self._terms
+
+
+def _told(failures: Mapping[str, Exception]) -> str:
+    named = [f"{account}: {error}" for account, error in list(failures.items())[:_NAMED_MAX]]
+    rest = len(failures) - len(named)
+    return "not settled: " + "; ".join([*named, f"and {rest} more"] if rest else named)

@@ -1,93 +1,73 @@
-"""Settlement of the hours that ended: one transaction for each account (RULES C.4).
+"""Settlement of the hours that ended (RULES C.4).
 
 `to bill = rate(everything metered) − everything already billed`. A crash before the commit leaves the hour's
 mark, and the next tick does it again; after the commit the mark is gone and the difference is nothing (C.5).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select
+from sqlalchemy import Connection, bindparam, cast, delete, func, or_, select
 
 from billing import tables
-from billing.accounts import SERVED
+from billing.among import among
 from billing.basis import COUNTER_METERS
-from billing.book import Book, Settlement
+from billing.book import Settlement
+from billing.books import Books, open_books
 from billing.calendar import LocalCalendar, hour_of, hour_start
 from billing.charging import INSTANCE_SECONDS, Usage
 from billing.errors import LedgerFault
-from billing.instances import Charge, InstanceState
 from billing.positions import read_positions, write_positions
-from billing.seconds import write_seconds
+from billing.seconds import hours_of, write_seconds
 from billing.settling import settle_hour
-from billing.store import open_book
 from billing.terms import Terms
+from billing.turns import IS_RUNNING
 from billing.upsert import append_rows, insert_or_replace
 from metering.tables import counter, dirty
 
-# Marked hours within this span are one transaction: bounds memory and the time others wait after a long absence.
-SPAN_HOURS_MAX: Final = 24 * 7
 # An hour is settled by then even if a writer has not finished it; the rest is late usage (C.3).
 STRAGGLERS_WAIT_S: Final = 20 * 60
 
+AccountHour = tuple[str, int]
+
 _first, _last = bindparam("first", type_=tables.Int64), bindparam("last", type_=tables.Int64)
+_counter_key = (counter.c.account, counter.c.hour, counter.c.instance, counter.c.region, counter.c.meter)
 _counted = (
-    select(
-        counter.c.hour, counter.c.instance, counter.c.region, counter.c.meter, func.sum(counter.c.value).label("units")
-    )
+    select(*_counter_key, cast(func.sum(counter.c.value), tables.Int64))
     .where(
-        counter.c.account == bindparam("account"),
-        counter.c.hour.between(_first, _last),
+        among(counter.c.account, "accounts"),
+        among(counter.c.hour, "hours"),
         or_(*(counter.c.meter == meter for meter in COUNTER_METERS)),
     )
-    .group_by(counter.c.hour, counter.c.instance, counter.c.region, counter.c.meter)
+    .group_by(*_counter_key)
 )
 _line = tables.line.c
+_line_key = (_line.account, _line.hour, _line.instance, _line.region, _line.meter)
 _billed = (
-    select(_line.hour, _line.instance, _line.region, _line.meter, func.sum(_line.quantity).label("units"))
-    .where(_line.account == bindparam("account"), _line.hour.between(_first, _last))
-    .group_by(_line.hour, _line.instance, _line.region, _line.meter)
+    select(*_line_key, cast(func.sum(_line.quantity), tables.Int64))
+    .where(among(_line.account, "accounts"), among(_line.hour, "hours"))
+    .group_by(*_line_key)
 )
 _settlement = tables.settlement.c
 _last_revs = (
-    select(_settlement.hour, func.max(_settlement.rev))
-    .where(_settlement.account == bindparam("account"), _settlement.hour.between(_first, _last))
-    .group_by(_settlement.hour)
+    select(_settlement.account, _settlement.hour, func.max(_settlement.rev))
+    .where(among(_settlement.account, "accounts"), among(_settlement.hour, "hours"))
+    .group_by(_settlement.account, _settlement.hour)
 )
-_first_mark = select(func.min(dirty.c.hour)).where(
-    dirty.c.account == bindparam("account"), dirty.c.hour <= bindparam("through")
-)
+_is_marked = (among(dirty.c.account, "accounts"), dirty.c.hour.between(_first, _last))
+# In the order in which writers lock them, so that nobody waits crosswise.
+_lock_marks = select(dirty).where(*_is_marked).order_by(dirty.c.account, dirty.c.hour).with_for_update()
 # Which marks there were is what the deletion says: one that is set after a look would be lost (C.5).
-_take_marks = (
-    delete(dirty)
-    .where(dirty.c.account == bindparam("account"), dirty.c.hour.between(_first, _last))
-    .returning(dirty.c.hour)
-)
+_take_marks = delete(dirty).where(*_is_marked).returning(dirty.c.account, dirty.c.hour)
 
-_instance, _account = tables.instance.c, tables.account.c
-_is_running = (
-    (_instance.charge == Charge.PAYG)
-    & (_instance.state == InstanceState.ACTIVE)
-    & or_(*(_account.state == state for state in sorted(SERVED)))
-)
-_to_settle = (
-    select(_account.id)
-    .where(
-        _account.id.in_(select(dirty.c.account).where(dirty.c.hour <= bindparam("through")))
-        | _account.id.in_(
-            select(_instance.account).join(tables.account).where(_is_running, _instance.clocked_to < bindparam("end"))
-        )
-    )
-    .order_by(_account.id)
-)
 _oldest_mark = select(func.min(dirty.c.hour))
 _oldest_known_mark = (
     select(func.min(dirty.c.hour))
-    .join(tables.account, _account.id == dirty.c.account)
+    .join(tables.account, tables.account.c.id == dirty.c.account)
     .where(dirty.c.hour < bindparam("present"))
 )
-_oldest_clocked = select(func.min(_instance.clocked_to)).join(tables.account).where(_is_running)
+_oldest_clocked = select(func.min(tables.instance.c.clocked_to)).join(tables.account).where(IS_RUNNING)
 _settled_hour = select(tables.settler.c.through_hour)
 
 
@@ -99,76 +79,97 @@ def last_ready_hour(now: int, ready: Callable[[int], bool]) -> int:
     return hour
 
 
-def accounts_to_settle(connection: Connection, through: int) -> list[str]:
-    """With usage that is not billed, or with instances whose seconds are not counted yet."""
-    parameters = {"through": through, "end": hour_start(through + 1)}
-    return list(connection.execute(_to_settle, parameters).scalars())
-
-
-def settle_account(
+def settle_accounts(
     connection: Connection,
-    account: str,
-    through: int,
+    accounts: Sequence[str],
+    first: int,
+    last: int,
     settled_before: int,
     terms: Terms,
     calendar: LocalCalendar,
     now: int,
-) -> tuple[list[Settlement], bool]:
-    """Settle marked hours up to `through`. Returns the settlements, and whether hours may be left for another turn.
+) -> int:
+    """Settle what is marked, or runs, from hour `first` to `last`. Returns how many settlements that made.
 
-    Usage of an hour up to `settled_before` comes late: that hour was settled in its time.
+    All is read, each account is rated and pays by itself (`settle_hour`), all is written: many accounts take no more
+    statements than one. Usage of an hour up to `settled_before` comes late: that hour was settled in its time.
     """
-    with open_book(connection, account, calendar, now, packs_through=through) as book:
-        book.clock_to(hour_start(through + 1))
-        write_seconds(connection, book.news.seconds)
-        book.news.seconds.clear()
-        first = connection.execute(_first_mark, {"account": account, "through": through}).scalar()
-        if first is None:
-            return [], False
-        span = {"account": account, "first": first, "last": min(through, first + SPAN_HOURS_MAX - 1)}
-        # Before the counters are read: what grows from here on is marked again (C.5).
-        hours = sorted(connection.execute(_take_marks, span).scalars())
+    with open_books(connection, accounts, calendar, now) as books:
+        marked = _take_hours(connection, books, first, last)
+        if not marked:
+            return 0
+        accounts, hours = sorted({account for account, _ in marked}), sorted({hour for _, hour in marked})
+        which = {"accounts": accounts, "hours": hours}
+        books.read_usable_packs(hours[0])
         months = [calendar.month_of_hour(hour) for hour in (hours[0], hours[-1])]
-        book.positions = read_positions(connection, account, *months)
-        usage = _unbilled(connection, book, span, terms)
-        revs = dict(connection.execute(_last_revs, span).all())
-        settled = []
-        for hour in hours:
+        positions = read_positions(connection, accounts, *months)
+        revs = {(account, hour): rev for account, hour, rev in connection.execute(_last_revs, which).all()}
+        usage = _unbilled(connection, books, marked, which, terms, has_billed=bool(revs))
+        settled: list[tuple[str, Settlement]] = []
+        for account, hour in sorted(marked):
+            book = books[account]
+            book.positions = positions[account]
+            rev = revs.get((account, hour), 0) + 1
             is_late = hour <= settled_before
-            rev = revs.get(hour, 0) + 1
-            settlement = settle_hour(book, hour, rev, usage[hour], terms, now, is_late=is_late)
+            settlement = settle_hour(book, hour, rev, usage[account, hour], terms, now, is_late=is_late)
             if settlement:
-                settled.append(settlement)
-        append_settlements(connection, account, settled)
-        write_positions(connection, account, book.positions)
-    return settled, span["last"] < through
+                settled.append((account, settlement))
+        append_settlements(connection, settled)
+        write_positions(connection, positions)
+    return len(settled)
 
 
-def _unbilled(connection: Connection, book: Book, span: dict[str, Any], terms: Terms) -> defaultdict[int, list[Usage]]:
-    """Counted minus billed, by hour; only what the type of instance pays for (B1, P14)."""
-    billed = {
-        (row.hour, row.instance, row.region, row.meter): int(row.units) for row in connection.execute(_billed, span)
-    }
-    usage: defaultdict[int, list[Usage]] = defaultdict(list)
-    for row in connection.execute(_counted, span):
-        meter = terms.basis.billed_as(row.meter, row.hour)
-        instance = book.instances.get(row.instance)
+def _take_hours(connection: Connection, books: Books, first: int, last: int) -> set[AccountHour]:
+    """The hours to settle: what was marked is no more, and what runs is counted. Before the counters are read: what
+    grows from here on is marked again (C.5)."""
+    which = {"accounts": [book.account.id for book in books], "first": first, "last": last}
+    if connection.dialect.name == "postgresql":
+        connection.execute(_lock_marks, which)
+    marked: set[AccountHour] = {(account, hour) for account, hour in connection.execute(_take_marks, which).all()}
+    seconds = []
+    for book in books:
+        book.clock_to(hour_start(last + 1))
+        seconds += book.news.seconds
+        book.news.seconds.clear()
+    write_seconds(connection, seconds)
+    return marked | hours_of(seconds)
+
+
+def _unbilled(
+    connection: Connection,
+    books: Books,
+    marked: Collection[AccountHour],
+    which: dict[str, Any],
+    terms: Terms,
+    *,
+    has_billed: bool,
+) -> defaultdict[AccountHour, list[Usage]]:
+    """Counted minus billed, by account and hour; only what the type of instance pays for (B1, P14)."""
+    billed: dict[Any, int] = {}
+    if has_billed:
+        billed = {tuple(key): units for *key, units in connection.execute(_billed, which).all()}
+    usage: defaultdict[AccountHour, list[Usage]] = defaultdict(list)
+    for account, hour, id, region, name, counted in connection.execute(_counted, which).all():
+        if (account, hour) not in marked:
+            continue
+        meter = terms.basis.billed_as(name, hour)
+        instance = books[account].instances.get(id)
         sku = terms.skus[instance.type].get(meter) if instance and meter else None
         if instance is None or meter is None or sku is None:
             continue
-        units = int(row.units) - billed.get((row.hour, row.instance, row.region, meter), 0)
+        units = counted - billed.get((account, hour, id, region, meter), 0)
         if units < 0:
-            raise LedgerFault(f"{row.instance} {meter} in hour {row.hour}: more billed than counted")
+            raise LedgerFault(f"{id} {meter} in hour {hour}: more billed than counted")
         price_e8 = instance.price_e8 if meter == INSTANCE_SECONDS else 0
-        usage[row.hour].append(Usage(row.instance, row.region, meter, sku, units, price_e8))
+        usage[account, hour].append(Usage(id, region, meter, sku, units, price_e8))
     return usage
 
 
-def append_settlements(connection: Connection, account: str, settled: Iterable[Settlement]) -> None:
-    """With their lines. The keys refuse a revision that is there already (C.5)."""
+def append_settlements(connection: Connection, settled: Iterable[tuple[str, Settlement]]) -> None:
+    """Of accounts, with their lines. The keys refuse a revision that is there already (C.5)."""
     settlements: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
-    for one in settled:
+    for account, one in settled:
         key = {"account": account, "hour": one.hour, "rev": one.rev}
         settlements.append(
             {

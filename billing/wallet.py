@@ -6,7 +6,7 @@ held (B47). Cash may go below zero when a settlement takes more than there is (B
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 BUCKETS: Final = ("cash", "income", "gift")  # also the order of holds and of refund shares (P6, P7)
 PAYING_ORDER: Final = ("gift", "income", "cash")  # X26
@@ -21,8 +21,7 @@ def hold_of(bucket: str) -> str:
     return f"hold_{bucket}"
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """`amount_e8` > 0 leaves `debit` and arrives in `credit`. Names of buckets, holds or other sides.
 
     `journal` names the act it belongs to; within one journal no two moves have the same two ends, so

@@ -72,9 +72,12 @@ class Bookkeeper:
         store = self.store
         # What the hour's files hold has to be in the store before the hour is taken for whole.
         store.collector.collect()
-        store.biller.settle(store.clock.now(), store.collector.sealed_through)
-        self._reconcile_daily()
-        self.look()
+        try:
+            store.biller.settle(store.clock.now(), store.collector.sealed_through)
+        finally:
+            # An account that cannot be settled does not hide what became of the others.
+            self._reconcile_daily()
+            self.look()
 
     def _reconcile_daily(self) -> None:
         """Once a day of the machine's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""

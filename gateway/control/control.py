@@ -229,8 +229,10 @@ class Control:
 
     async def _settle(self) -> None:
         async with self._changing:
-            await self._thread.run(self._books.settle)
-            await self._publish()
+            try:
+                await self._thread.run(self._books.settle)
+            finally:
+                await self._publish()
 
     async def _guarded(self, job: Callable[[], Awaitable[None]]) -> None:
         """A full disk or a database that is away fails a turn, not the process: the next turn does it all again."""

@@ -27,7 +27,10 @@ class Biller(Protocol):
         ...
 
     def settle(self, now: float, ready: Callable[[int], bool]) -> object:
-        """Settle the ended hours for which ``ready`` says that no counter is outstanding; pass deadlines."""
+        """Settle the ended hours for which ``ready`` says that no counter is outstanding; pass deadlines.
+
+        Raises at the end, when it did what it could, if an account cannot be settled.
+        """
         ...
 
     def entitlements(self) -> Mapping[str, bool]:

@@ -14,17 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from billing.seconds import mark_hours
 from billing.service import Billing
 from billing.tables import create_all
+from billing.upsert import insert_or_replace
 from config.catalog import load_catalog
 from config.money import E8, parse_e8
 from config.prices import load_price_book
 from metering.database import open_engine, transaction
+from metering.tables import counter
 from tests.billing.settler_process import START, TOP_UP_E8
 from tests.billing.world import at, count
+from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("TOLLGATE_TEST_KILLS", "8"))  # 500 by hand
+# Rows come in the order in which they lie: no index puts them in order by chance.
+WITHOUT_INDEXES = "&options=-c%20enable_indexscan%3Doff%20-c%20enable_bitmapscan%3Doff"
 CLIENT = "egress:client:internet:application"
 
 
@@ -128,6 +134,79 @@ def test_two_settlers_and_a_writer_at_once_bill_everything_once(url: str) -> Non
         meter: sum(line["quantity"] for line in lines if line["meter"] == meter) for meter in ("calls", "egress_client")
     }
     assert billed == {"calls": sum(range(1, 61)), "egress_client": 1000 * sum(range(1, 61))}
+    billing.engine.dispose()
+
+
+def test_settlers_and_writers_of_many_accounts_do_not_wait_crosswise(url: str) -> None:
+    """Each locks marks of all accounts, and shared wallets: in one order, or PostgreSQL would end one of them."""
+    billing = founded(url)
+    ids = [f"m{number:02d}" for number in range(24)]
+    for id in ids:
+        billing.open_account(id, START - 86_400, has_free_quota=False)
+        billing.open_shared_instance(id, f"s-{id}", "ap-guangzhou", START - 86_400)
+        billing.give_voucher(id, f"v-{id}", 10, START + 86_400, START - 86_400)
+    stop = threading.Event()
+    hour = START // 3600
+
+    def write(writer: str) -> None:
+        engine = open_engine(url)
+        common = {"writer": writer, "region": "ap-guangzhou", "service": "x", "meter": "calls", "hour": hour}
+        for turn in range(1, 31):
+            # Every other account, the others, then all: so the marks lie about in no order.
+            some = ids if turn % 3 == 0 else ids[turn % 3 - 1 :: 2]
+            rows = [{**common, "account": id, "instance": f"s-{id}", "value": turn} for id in some]
+            with transaction(engine) as connection:
+                connection.execute(insert_or_replace(connection, counter, "value"), rows)
+                mark_hours(connection, {(id, hour) for id in some})
+        engine.dispose()
+
+    def settle() -> None:
+        engine = open_engine(url)
+        own = Billing(engine, load_price_book("usd"), load_catalog(), is_migrated=True)
+        while not stop.is_set():
+            own.settle(START + 3600, lambda hour: True)
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as threads:
+        writers = [threads.submit(write, name) for name in ("w1", "w2")]
+        settlers = [threads.submit(settle) for _ in range(2)]
+        try:
+            for job in writers:
+                job.result(60)
+        finally:
+            stop.set()
+        for job in settlers:
+            job.result(60)
+    billing.settle(START + 3600, lambda hour: True)
+    assert billing.reconcile() == []
+    for id in ids:
+        assert sum(line["quantity"] for line in billing.bill(id)["bills"]["2024-02"]["lines"]) == 60
+    billing.engine.dispose()
+
+
+def test_marks_are_locked_in_the_order_in_which_writers_lock_them(postgres_server: PostgresServer) -> None:
+    """A writer that has locked the first mark gets the second one though a settler waits for both."""
+    url = postgres_server.database()
+    billing = founded(url)
+    billing.open_account("b", START - 86_400)
+    hour = START // 3600
+    for id in ("b", "a"):  # This is how they lie in the table.
+        with transaction(billing.engine) as connection:
+            mark_hours(connection, {(id, hour)})
+    other = open_engine(url + WITHOUT_INDEXES)
+    settler = Billing(other, load_price_book("usd"), load_catalog(), is_migrated=True)
+    with ThreadPoolExecutor(1) as thread:
+        with transaction(billing.engine) as connection:
+            mark_hours(connection, {("a", hour)})
+            job = thread.submit(settler.settle, START + 3600, lambda hour: True)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            deadline = time.monotonic() + 20
+            while not connection.exec_driver_sql(waiting).scalar():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            mark_hours(connection, {("b", hour)})
+        assert job.result(20).settlements == 0
+    other.dispose()
     billing.engine.dispose()
 
 
