@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Table, select
 
 from billing import rows, tables
 from billing.book import Order, Settlement
@@ -50,11 +50,11 @@ def account_document(
         "wallet": wallet_document(connection, account),
         "transitions": [
             {"at": instant_text(row["at"]), "from": row["before"], "to": row["after"]}
-            for row in _of(connection, account, select(tables.transition).order_by(tables.transition.c.id))
+            for row in _of(connection, account, tables.transition, "id")
         ],
         "notifications": [
             {"at": instant_text(row["at"]), "kind": row["kind"]}
-            for row in _of(connection, account, select(tables.outbox).order_by(tables.outbox.c.id))
+            for row in _of(connection, account, tables.outbox, "id")
         ],
         "packs": pack_documents(connection, account, now),
         "orders": order_documents(connection, account),
@@ -65,7 +65,7 @@ def account_document(
                 "left": format_e8(row["left_e8"]),
                 "expires_at": instant_text(row["expires_at"]),
             }
-            for row in _of(connection, account, select(tables.voucher).order_by(tables.voucher.c.key))
+            for row in _of(connection, account, tables.voucher, "key")
         ],
         "instances": instance_documents(connection, account),
     }
@@ -86,7 +86,7 @@ def wallet_document(connection: Connection, account: str) -> Document:
 
 
 def pack_documents(connection: Connection, account: str, now: int) -> list[Document]:
-    found = _of(connection, account, select(tables.pack).order_by(tables.pack.c.from_hour, tables.pack.c.key))
+    found = _of(connection, account, tables.pack, "from_hour", "key")
     return [pack_document(pack, now) for pack in map(rows.pack_from, found)]
 
 
@@ -104,7 +104,7 @@ def pack_document(pack: Pack, now: int) -> Document:
 
 
 def order_documents(connection: Connection, account: str) -> list[Document]:
-    found = _of(connection, account, select(tables.orders).order_by(tables.orders.c.id))
+    found = _of(connection, account, tables.orders, "id")
     return [order_document(order) for order in map(rows.order_from, found)]
 
 
@@ -122,7 +122,6 @@ def order_document(order: Order) -> Document:
 
 
 def instance_documents(connection: Connection, account: str) -> list[Document]:
-    query = select(tables.instance).order_by(tables.instance.c.started_at, tables.instance.c.id)
     return [
         {
             "id": row["id"],
@@ -135,7 +134,7 @@ def instance_documents(connection: Connection, account: str) -> list[Document]:
             "ended_at": None if row["ended_at"] is None else instant_text(row["ended_at"]),
             "expires_at": None if row["expires_at"] is None else instant_text(row["expires_at"]),
         }
-        for row in _of(connection, account, query)
+        for row in _of(connection, account, tables.instance, "started_at", "id")
     ]
 
 
@@ -201,9 +200,9 @@ def settlement_document(account: str, one: Settlement) -> Document:
     }
 
 
-def _of(connection: Connection, account: str, query: Select[Any]) -> Iterable[RowMapping]:
-    table = query.get_final_froms()[0]
-    return connection.execute(query.where(table.c.account == account)).mappings()
+def _of(connection: Connection, account: str, table: Table, *order: str) -> Iterable[RowMapping]:
+    query = select(table).where(table.c.account == account).order_by(*(table.c[column] for column in order))
+    return connection.execute(query).mappings()
 
 
 def bill_rows(
