@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
 
 from billing import orders, store, views
 from billing.accounts import Account, AccountState
 from billing.book import Book
 from billing.books import open_book
-from billing.calendar import LocalCalendar
+from billing.calendar import LocalCalendar, next_full_hour
 from billing.errors import Refused
 from billing.idempotency import store_answer, stored_answer
 from billing.instances import Charge, Instance, InstanceState
@@ -24,6 +24,7 @@ from billing.views import Document
 from config.catalog import Catalog
 from config.prices import PriceBook
 from metering.database import transaction
+from metering.tables import dirty
 
 Act = Callable[[Connection, Book, int], Document]
 
@@ -80,7 +81,7 @@ class Desk:
             transaction(self.engine) as connection,
             open_book(connection, account, self.calendar, at) as book,
         ):
-            self._require_new_instance(connection, book, id)
+            self._require_new_instance(connection, book, id, "shared")
             book.instances[id] = Instance(
                 id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
             )
@@ -162,7 +163,7 @@ class Desk:
         """A dedicated one: prepaid for `months`, else by the second; at `price` e8 a month or second, or the book's."""
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            self._require_new_instance(connection, book, id)
+            self._require_new_instance(connection, book, id, "dedicated")
             orders.require_buyer(book.account)
             if not self.catalog.regions[region].dedicated:
                 raise Refused("region_unsupported", f"no dedicated instances in {region}")
@@ -172,6 +173,7 @@ class Desk:
             if price_e8 is None:
                 assert offer is not None
                 price_e8 = offer.per_second if months is None else offer.per_month
+            self._require_billed(connection, book, id, Charge.PAYG if months is None else Charge.PREPAID, price_e8)
             orders.buy_instance(book, id, spec, region, price_e8, at, months=months, is_declared=is_declared)
             return {"account": account, "id": id}
 
@@ -294,13 +296,32 @@ class Desk:
         with transaction(self.engine) as connection:
             return store.account_of_instance(connection, instance)
 
-    def _require_new_instance(self, connection: Connection, book: Book, id: str) -> None:
-        """An id is free, or was released by the same account, which may take it up again."""
+    def _require_new_instance(self, connection: Connection, book: Book, id: str, type: str) -> None:
+        """An id is free, or was released by the same account, which may take it up again.
+
+        It keeps its type: usage that comes late is billed by what the instance is, and has to have been (B1).
+        """
         known = book.instances.get(id)
         if known.state is not InstanceState.RELEASED if known else store.instance_exists(connection, id):
             raise Refused("exists", f"there is an instance {id}")
+        if known and known.type != type:
+            raise Refused("exists", f"{id} was a {known.type} instance")
+
+    def _require_billed(self, connection: Connection, book: Book, id: str, charge: Charge, price_e8: int) -> None:
+        """Seconds are billed at the instance's price (B41): it changes only when those it ran before are billed."""
+        known = book.instances.get(id)
+        if known is None or (known.charge, known.price_e8) == (charge, price_e8):
+            return
+        if _has_mark_before(connection, book.account.id, next_full_hour(known.clocked_to)):
+            raise Refused("exists", f"{id} ran at another price until its release, and that is not billed yet")
 
     def _require_currency(self, book: Book, *, is_sold: bool) -> None:
         """Sold in the price book's currency, if at all; nothing is ever converted (B39, X9)."""
         if not is_sold or book.account.currency != self.price_book.currency:
             raise Refused("currency_unsupported", f"not sold in {book.account.currency}")
+
+
+def _has_mark_before(connection: Connection, account: str, hour: int) -> bool:
+    """Whether something of an earlier hour waits to be billed."""
+    query = select(dirty.c.hour).where(dirty.c.account == account, dirty.c.hour < hour).limit(1)
+    return connection.execute(query).first() is not None

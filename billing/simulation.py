@@ -164,7 +164,7 @@ class _Run:
             self._carry_out(event, now)
         except Refused as refusal:
             if refusal.code == "exists":
-                raise ConfigError([Fault(f"events[{index}].id", "is in use already")]) from None
+                raise ConfigError([Fault(f"events[{index}].id", f"is in use already: {refusal.detail}")]) from None
             self._refused.append({"event": index, "reason": refusal.code})
             was_refused = True
         # What the desk did was examined there; a balance can only be low where a threshold is set.

@@ -120,3 +120,37 @@ def test_a_released_instance_may_run_again_and_only_its_running_time_is_billed()
     world.settle("2024-02-01 01:00")
     assert [line["quantity"] for line in world.lines("2024-02")] == [1200]
     assert world.billing.reconcile() == []
+
+
+def by_second(world: World, when: str, price: int, months: int | None = None) -> None:
+    wish = {"spec": "dedicated-2500", "region": "ap-guangzhou", "months": months, "price": price}
+    world.billing.buy_instance("a", "d", **wish, now=at(when))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("price", "months"), [(20_000, None), (10_000, 1)])
+def test_b41_seconds_keep_the_price_they_ran_at(price: int, months: int | None) -> None:
+    """An id that comes back on other terms waits until what it ran before is billed: a settlement knows one price."""
+    world = World(cash=100)
+    by_second(world, "2024-02-01 00:00", 10_000)
+    world.billing.release_instance("d", now=at("2024-02-01 00:10"))
+    with pytest.raises(Refused, match="exists: d ran at another price"):
+        by_second(world, "2024-02-01 00:50", price, months)
+    world.settle("2024-02-01 01:00")
+    by_second(world, "2024-02-01 01:00", price, months)
+    world.settle("2024-02-01 02:00")
+    amounts = [line["amount"] for line in world.lines("2024-02")]
+    assert amounts == ["0.06000000", *(["0.72000000"] if months is None else [])]
+
+
+def test_b1_an_id_keeps_its_type() -> None:
+    """Calls of a dedicated instance are free: as a shared one it would have to pay for those that come late."""
+    world = World(cash=100)
+    by_second(world, "2024-02-01 00:00", 10_000)
+    world.billing.release_instance("d", now=at("2024-02-01 00:10"))
+    with pytest.raises(Refused, match="exists: d was a dedicated instance"):
+        world.billing.open_shared_instance("a", "d", "ap-guangzhou", at("2024-02-01 05:00"))
+    world.billing.release_instance("s1", now=at("2024-02-01 05:00"))
+    with pytest.raises(Refused, match="exists: s1 was a shared instance"):
+        world.billing.buy_instance(
+            "a", "s1", spec="dedicated-2500", region="ap-guangzhou", price=1, now=at("2024-02-01 05:00")
+        )
