@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
 import time
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from billing import tables
 from billing.outbox import ATTEMPTS_MAX, FIRST_WAIT_S
@@ -27,39 +23,15 @@ from gateway.notify.channels import SIGNATURE_FIELD, signature
 from gateway.notify.notifier import Notifier
 from metering.database import transaction
 from tests.billing.world import World, at
+from tests.gateway.notify.mail_server import PASSWORD, Inbox, mail_server
 
 SECRET = "hush"
 
 
-class Inbox:
-    def __init__(self) -> None:
-        self.mails: list[Any] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append((envelope.mail_from, envelope.rcpt_tos, message_from_bytes(envelope.content)))
-        return "250 taken"
-
-
 @pytest.fixture
-async def inbox() -> AsyncIterator[tuple[Inbox, int]]:
-    """A mail server that wants the password, and its port."""
-    handler = Inbox()
-
-    def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        is_right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"tollgate", b"mail-secret")
-        return AuthResult(success=is_right)
-
-    loop = asyncio.get_running_loop()
-
-    def session() -> SMTP:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # It advises against passwords without TLS.
-            return SMTP(handler, authenticator=authenticate, auth_required=True, auth_require_tls=False, loop=loop)
-
-    server = await loop.create_server(session, "127.0.0.1", 0)
-    yield handler, server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+async def inbox() -> AsyncIterator[Inbox]:
+    async with mail_server() as made:
+        yield made
 
 
 class Receiver:
@@ -98,7 +70,7 @@ async def on_store(job: Callable[[], Any]) -> Any:
 @pytest.fixture
 def notifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Settings], Notifier]]:
     monkeypatch.setenv("TOLLGATE_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("TOLLGATE_SMTP_PASSWORD", "mail-secret")
+    monkeypatch.setenv("TOLLGATE_SMTP_PASSWORD", PASSWORD)
     world = World(alert_below_e8=E8)
 
     def make(present: Settings) -> Notifier:
@@ -123,15 +95,15 @@ def deliveries(billing: Billing) -> list[Any]:
 
 
 async def test_mail_and_webhook_are_sent_once_each(
-    notifier: Any, inbox: tuple[Inbox, int], receiver: tuple[Receiver, str], caplog: pytest.LogCaptureFixture
+    notifier: Any, inbox: Inbox, receiver: tuple[Receiver, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = notifier(settings("ops@acme.example", receiver[1], inbox[1]))
+    one = notifier(settings("ops@acme.example", receiver[1], inbox.port))
     owe(one.world)
     with caplog.at_level(logging.DEBUG):
         assert await one.turn() == 4
         assert await one.turn() == 0
         await one._webhooks.close()
-    assert sorted((sender, to, mail["Subject"], mail["Message-ID"]) for sender, to, mail in inbox[0].mails) == [
+    assert sorted((sender, to, mail["Subject"], mail["Message-ID"]) for sender, to, mail in inbox.mails) == [
         (sender, ["ops@acme.example"], f"[tollgate] a: the balance is below {what}", id)
         for sender, what, id in (
             ("tollgate@example.com", "your threshold", "<a-1@example.com>"),
@@ -149,7 +121,7 @@ async def test_mail_and_webhook_are_sent_once_each(
         digest = hmac.new(SECRET.encode(), b"%d.%b" % (stamp, body), hashlib.sha256).hexdigest()
         assert fields[SIGNATURE_FIELD] == f"t={stamp},v1={digest}" == signature(SECRET, stamp, body)
         assert fields["Idempotency-Key"] in body.decode()
-    assert SECRET not in caplog.text and "mail-secret" not in caplog.text
+    assert SECRET not in caplog.text and PASSWORD not in caplog.text
 
 
 async def test_a_failure_is_tried_again_later_with_the_same_key(
