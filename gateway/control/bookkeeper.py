@@ -80,9 +80,10 @@ class Bookkeeper:
             self.look()
 
     def _reconcile_daily(self) -> None:
-        """Once a day of the machine's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""
-        now = time.monotonic()
-        if self._reconciled_at is not None and now < self._reconciled_at + _RECONCILE_INTERVAL_S:
+        """Once a day of the node's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""
+        now, last = self.store.clock.now(), self._reconciled_at
+        # One that was set back does not make the day longer.
+        if last is not None and last <= now < last + _RECONCILE_INTERVAL_S:
             return
         self._reconciled_at = now
         self.findings = self.store.biller.reconcile(repair=True)
