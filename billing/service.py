@@ -171,6 +171,13 @@ class Billing(OperatorDesk):
                 for id, state, account_state in connection.execute(query)
             }
 
+    def ended_instances(self) -> set[str]:
+        """Those that were released or destroyed (B42, B46)."""
+        ended = [InstanceState.RELEASED, InstanceState.DESTROYED]
+        with transaction(self.engine) as connection:
+            query = select(tables.instance.c.id).where(tables.instance.c.state.in_(ended))
+            return set(connection.execute(query).scalars())
+
     def accounts(self, now: float | None = None) -> list[Document]:
         """Every account as `account` shows it, with its `id`; without the bills."""
         with transaction(self.engine) as connection:

@@ -54,7 +54,7 @@ def check(scope: Scope) -> list[Fault]:
         if account.notify is not None and account.notify.email and scope.settings.smtp is None:
             faults.append(Fault(f"{scope.place(account)}.notify.email", "needs `smtp`, the server that takes mail"))
     for instance in scope.settings.instances:
-        faults += _instance(scope, instance)
+        faults += _instance(scope, instance, scope.place(instance))
     for service in scope.settings.services:
         faults += check_service(scope, service, scope.place(service))
     faults += _routing_clashes(scope)
@@ -98,40 +98,56 @@ def _duplicates(scope: Scope) -> Iterator[Fault]:
             seen.add(item.id)
 
 
-def _instance(scope: Scope, instance: InstanceSettings) -> Iterator[Fault]:
-    at = scope.place(instance)
+def check_bought(scope: Scope, instance: InstanceSettings) -> Iterator[Fault]:
+    """An instance that is none of the file's against all of them. Paths are relative to it."""
+    if scope.instance(instance.id) is not None:
+        yield Fault("id", f"there is an instance {instance.id}")
+    yield from _instance(scope, instance, "")
+    taken = {entry.bind: at for at, entry in _entries(scope)} | {scope.settings.admin.bind: "admin"}
+    for index, entry in enumerate(instance.entry or ()):
+        at = f"entry[{index}]"
+        if entry.bind in taken:
+            yield Fault(f"{at}.bind", f"{entry.bind} is taken by {taken[entry.bind]}")
+        taken.setdefault(entry.bind, at)
+        yield from check_entry(entry, at, is_shared=False)
+    if instance.access_log is not None and scope.settings.access_log is None:
+        yield Fault("access_log", "there is no access_log to write to")
+
+
+def _instance(scope: Scope, instance: InstanceSettings, at: str) -> Iterator[Fault]:
+    dot = f"{at}." if at else ""
     catalog = scope.catalog
     if instance.account not in scope.account_ids:
-        yield Fault(f"{at}.account", f"there is no account {instance.account}")
+        yield Fault(f"{dot}account", f"there is no account {instance.account}")
     region = catalog.regions.get(instance.region)
     if region is None or instance.region not in scope.book.egress:
-        yield Fault(f"{at}.region", f"{instance.region!r} is no region of the catalog and the price book")
+        yield Fault(f"{dot}region", f"{instance.region!r} is no region of the catalog and the price book")
     if instance.type == "shared":
         for name in DEDICATED_ONLY:
             if getattr(instance, name) is not None:
-                yield Fault(f"{at}.{name}", "is for dedicated instances only (L5)")
+                yield Fault(f"{dot}{name}", "is for dedicated instances only (L5)")
         if not scope.has_entry:
-            yield Fault(f"{at}.type", "a shared instance needs a top-level entry to be reached by")
+            yield Fault(f"{dot}type", "a shared instance needs a top-level entry to be reached by")
         spec = catalog.shared
     else:
         if region is not None and not region.dedicated:
-            yield Fault(f"{at}.region", f"no dedicated instances in {instance.region} (L6)")
+            yield Fault(f"{dot}region", f"no dedicated instances in {instance.region} (L6)")
         if not instance.entry:
-            yield Fault(f"{at}.entry", "a dedicated instance needs an entry of its own (L8)")
+            yield Fault(f"{dot}entry", "a dedicated instance needs an entry of its own (L8)")
         if instance.charge is None:
-            yield Fault(f"{at}.charge", "is missing: payg, or {prepaid_months: N}")
+            yield Fault(f"{dot}charge", "is missing: payg, or {prepaid_months: N}")
         if instance.spec not in catalog.dedicated:
             known = ", ".join(catalog.dedicated)
-            yield Fault(f"{at}.spec", f"{instance.spec!r} is not in the catalog ({known})")
+            yield Fault(f"{dot}spec", f"{instance.spec!r} is not in the catalog ({known})")
             return
         if instance.spec not in scope.book.instances:
-            yield Fault(f"{at}.spec", f"the price book has no price for {instance.spec}")
+            yield Fault(f"{dot}spec", f"the price book has no price for {instance.spec}")
         spec = catalog.dedicated[instance.spec]
         if instance.body_max is not None and instance.body_max > spec.body_max_ceiling:
-            yield Fault(f"{at}.body_max", f"more than {spec.body_max_ceiling} bytes, the most there is (L1)")
+            yield Fault(f"{dot}body_max", f"more than {spec.body_max_ceiling} bytes, the most there is (L1)")
     most = spec.qps.instance
     if instance.qps is not None and most is not None and instance.qps > most:
-        yield Fault(f"{at}.qps", f"may only lower the {most} of its kind (L3)")
+        yield Fault(f"{dot}qps", f"may only lower the {most} of its kind (L3)")
 
 
 def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[Fault]:

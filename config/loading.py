@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from config.catalog import Catalog, load_catalog
-from config.checks import Scope, check, check_service, pool_of, routing_keys
+from config.checks import Scope, check, check_bought, check_service, pool_of, routing_keys
 from config.documents import faults_of, read_document, without_collecting
 from config.errors import ConfigError, Fault
 from config.prices import PriceBook, load_price_book
@@ -65,15 +65,7 @@ def parse_service(document: dict[str, Any], settings: Settings, existing: Sequen
     except ValidationError as error:
         raise ConfigError(faults_of(error)) from None
     faults: list[Fault] = []
-    catalog, book = _companions(settings, faults)
-    scope = Scope(
-        settings,
-        catalog,
-        book,
-        frozenset(account.id for account in settings.accounts),
-        frozenset(instance.id for instance in settings.instances),
-        has_entry=bool(settings.entry),
-    )
+    scope = _scope_of(settings, faults)
     faults += check_service(scope, service, "")
     instance = scope.instance(service.instance)
     if instance is not None:
@@ -91,6 +83,33 @@ def parse_service(document: dict[str, Any], settings: Settings, existing: Sequen
     if faults:
         raise ConfigError(faults)
     return service
+
+
+def parse_instance(document: dict[str, Any], settings: Settings) -> InstanceSettings:
+    """A dedicated instance as it is bought over the API, checked against the settings; files relative to where the
+    process runs. Raises ConfigError, paths relative to the document."""
+    try:
+        instance = InstanceSettings.model_validate(document, context={"folder": Path.cwd()})
+    except ValidationError as error:
+        raise ConfigError(faults_of(error)) from None
+    faults: list[Fault] = []
+    faults += check_bought(_scope_of(settings, faults), instance)
+    if faults:
+        raise ConfigError(faults)
+    return instance
+
+
+def _scope_of(settings: Settings, faults: list[Fault]) -> Scope:
+    """Of settings that were checked before, for what comes beside them."""
+    catalog, book = _companions(settings, faults)
+    return Scope(
+        settings,
+        catalog,
+        book,
+        frozenset(account.id for account in settings.accounts),
+        frozenset(instance.id for instance in settings.instances),
+        has_entry=bool(settings.entry),
+    )
 
 
 def _fill_in(document: dict[str, Any], folder: Path) -> None:

@@ -46,8 +46,7 @@ def open_store(settings: Settings) -> Iterator[Desk]:
         try:
             # Workers may have counted since a control process last looked.
             store.collector.collect()
-            store.sync(settings)
-            store.load_services(settings)
+            store.take_up(settings)
             yield store.office
         finally:
             store.close()

@@ -33,7 +33,7 @@ _CHARGE: dict[str, Schema] = {
 }
 
 SCHEMAS: Final[dict[str, Schema]] = {
-    "Done": object_of({"account": TEXT}, {"id": TEXT, "at": TIME}),
+    "Done": object_of({"account": TEXT}, {"id": TEXT, "at": TIME, "serving": FLAG}),
     "VoucherGrant": object_of({"id": TEXT, "amount": MONEY_IN, "expires_at": TIME}, is_open=False),
     "Adjustment": object_of(
         {"hour": TIME, "instance": TEXT, "meter": _METERS, "amount": MONEY_IN, "reason": {**TEXT, "minLength": 3}},
@@ -44,6 +44,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "charge": {"oneOf": [{"enum": ["payg"]}, object_of({"prepaid_months": _MONTHS}, is_open=False)]},
             "price": {**MONEY_IN, "description": "A second, or a month; else the price book's"},
+            "entry": {
+                **list_of(
+                    object_of({"bind": TEXT}, {"network": {"enum": ["internet", "vpc"]}, "tls": {"type": "object"}})
+                ),
+                "minItems": 1,
+                "description": "Where it serves, as in the file; without one, once the file has it under the same id",
+            },
+            "qps": NUMBER,
+            "workers": NUMBER,
+            "body_max": TEXT,
+            "egress_ip": TEXT,
+            "access_log": {"type": "number", "minimum": 0, "maximum": 1},
         },
         is_open=False,
     ),

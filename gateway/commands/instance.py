@@ -51,19 +51,25 @@ def buy(
     price: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="A month or a second; default: the price book's.")
     ] = None,
+    entry: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS:PORT", help="Where it serves; may be given several times.")
+    ] = None,
+    network: Annotated[str, typer.Option(help="Of its entries: internet or vpc.")] = "internet",
     key: Key = None,
     json: Json = False,
     admin: Admin = None,
     config: Config = None,
 ) -> None:
-    """Buy a dedicated instance. It serves once the node's file has it under the same id."""
+    """Buy a dedicated instance. It serves on its entries; without one, once the node's file has it by the same id."""
     charge: Any = "payg" if months is None else {"prepaid_months": months}
     document = {"account": account, "id": id, "spec": spec, "region": region, "charge": charge}
     if price is not None:
         document["price"] = price
+    if entry:
+        document["entry"] = [{"bind": bind, "network": network} for bind in entry]
     with desk(context, admin, config) as asked:
         done = asked.buy_instance(document, key)
-    _say(done, json, f"{id} is bought")
+    _say(done, json, f"{id} is bought" + ("" if done["serving"] else f"; it serves once the node's file has {id}"))
 
 
 @instances.command("release")

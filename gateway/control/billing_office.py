@@ -11,10 +11,12 @@ from sqlalchemy import Engine
 from config.catalog import Catalog
 from config.errors import Fault
 from config.prices import PriceBook, load_price_book
-from config.schema import Settings
+from config.schema import InstanceSettings, Settings
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
+from gateway.control.instances import InstanceBook
 from gateway.control.operations import (
+    SERVING_KEYS,
     Adjustment,
     InstancePurchase,
     Renewal,
@@ -45,6 +47,7 @@ class BillingOffice:
     _engine: Engine
     _clock: Clock
     _biller: Biller
+    _instance_book: InstanceBook
     _wiring: Wiring
 
     # What an account asks for
@@ -58,7 +61,10 @@ class BillingOffice:
         )
 
     def buy_instance(self, document: Document, key: str | None) -> Document:
-        """``document``: {"account", "id", "spec", "region", "charge", "price"}. It serves once the file has it too."""
+        """``document``: {"account", "id", "spec", "region", "charge", "price"}, and how it serves: at least an `entry`.
+
+        Without one it serves once the file has it under the same id. ``serving`` in the answer says whether it does.
+        """
         wish = parsed(InstancePurchase, document)
         faults = []
         if wish.spec not in self._catalog.dedicated:
@@ -67,8 +73,9 @@ class BillingOffice:
             faults.append(Fault("region", f"unknown region {wish.region!r}"))
         if faults:
             raise Refusal("invalid", "the purchase is not valid", faults)
+        served = self._to_serve(wish)
         months = None if wish.charge == "payg" else wish.charge.prepaid_months
-        return self._billing(
+        done = self._billing(
             self._biller.buy_instance,
             wish.account,
             wish.id,
@@ -79,6 +86,23 @@ class BillingOffice:
             now=self._clock.now(),
             idem=key,
         )
+        may_serve = self._biller.entitlements().get(wish.id, False)
+        if served is not None and may_serve:
+            self._instance_book.add(served)
+        is_known = self._instance_book.has(wish.id) or any(one.id == wish.id for one in self.settings.instances)
+        return {**done, "serving": may_serve and is_known}
+
+    def _to_serve(self, wish: InstancePurchase) -> InstanceSettings | None:
+        """What is to be served, checked before anything is paid; None where it is the file's to say, or was said."""
+        if wish.entry is None:
+            lost = [name for name in SERVING_KEYS if getattr(wish, name) is not None]
+            if lost:
+                raise Refusal("invalid", "the purchase is not valid", [Fault(lost[0], "is for an entry, and has none")])
+            return None
+        if self._instance_book.has(wish.id):
+            return None
+        document = wish.model_dump(mode="json", exclude={"price"}, exclude_none=True)
+        return self._instance_book.checked({**document, "type": "dedicated"}, self.settings)
 
     def release_instance(self, id: str, key: str | None) -> Document:
         return self._billing(self._biller.release_instance, id, now=self._clock.now(), idem=key)

@@ -26,7 +26,9 @@ _RECONCILE_INTERVAL_S = 24 * 3600
 
 
 class Bookkeeper:
-    """``entitlements``, ``balances`` and ``lag_s`` are as of the last look, ``watched`` as of the last snapshot.
+    """``settings``: the file's, with the instances that were bought over the API.
+
+    They, ``entitlements``, ``balances`` and ``lag_s`` are as of the last look, ``watched`` as of the last snapshot.
 
     Other threads may read these.
     """
@@ -52,10 +54,7 @@ class Bookkeeper:
 
     def take_up(self, settings: Settings) -> None:
         """Go by these settings from here on: accounts, instances and services follow them."""
-        store = self.store
-        store.sync(settings)
-        store.load_services(settings)
-        store.office.settings = self.settings = settings
+        self.settings = self.store.take_up(settings)
         self.look()
 
     def collect(self, gone_writers: Sequence[str] = ()) -> None:
@@ -96,8 +95,9 @@ class Bookkeeper:
         return done
 
     def look(self) -> None:
-        """See how the accounts stand."""
+        """See how the accounts stand, and which bought instances there are."""
         biller = self.store.biller
+        self.settings = self.store.follow_instances()
         self.entitlements = dict(biller.entitlements())
         self.balances = biller.balances()
         self.lag_s = biller.lag_s(self.store.clock.now())

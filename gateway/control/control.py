@@ -97,6 +97,7 @@ class Control:
         self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._on_writer_gone, self._targets.told)
         self._registry = CollectorRegistry()
         self._books: Bookkeeper  # from the start of _serve on
+        self._pools_of: Settings | None = None  # the settings that the running pools are of
 
     # The life
 
@@ -178,7 +179,7 @@ class Control:
         """Bring the workers up; then let those of an earlier control process go. Goes on as the reload loop."""
         async with self._changing:
             await self._publish()
-            await self._supervisor.apply(self._pool_specs(), is_shared=len(predecessors) > 0)
+            await self._apply_pools(is_shared=len(predecessors) > 0)
             self._has_started = True
         self._announce(banner(self._settings, self._pool_specs(), self._books.store.clock, admin_url))
         await predecessors.drain(self._settings.drain)
@@ -233,6 +234,7 @@ class Control:
                 await self._thread.run(self._books.settle)
             finally:
                 await self._publish()
+                await self._follow_instances()
 
     async def _guarded(self, job: Callable[[], Awaitable[None]]) -> None:
         """A full disk or a database that is away fails a turn, not the process: the next turn does it all again."""
@@ -250,7 +252,20 @@ class Control:
             self._prober.follow(self._books.watched)
 
     def _pool_specs(self) -> list[PoolSpec]:
-        return pool_specs(self._settings, self._books.store.clock.parameters(), self._books.files.limit_table)
+        return pool_specs(self._books.settings, self._books.store.clock.parameters(), self._books.files.limit_table)
+
+    async def _apply_pools(self, *, is_shared: bool = False) -> None:
+        settings = self._books.settings
+        await self._supervisor.apply(self._pool_specs(), is_shared=is_shared)
+        self._pools_of = settings
+
+    async def _follow_instances(self) -> None:
+        """Pools of instances that were bought over the API, or are gone. What fails is tried again at the next turn."""
+        if self._has_started and self._pools_of is not self._books.settings:
+            try:
+                await self._apply_pools()
+            except StartError as error:
+                _log.error("an instance that was bought is not served: %s", error)
 
     async def _reload(self) -> None:
         """Read the file again (SIGHUP); one that is not good changes nothing. Logs are opened anew all the same."""
@@ -281,7 +296,7 @@ class Control:
         self._settings = settings
         await self._thread.run(self._books.take_up, settings)
         await self._publish()
-        await self._supervisor.apply(self._pool_specs())
+        await self._apply_pools()
         self._supervisor.look_at_certificates()
 
     # For the admin API
@@ -293,6 +308,7 @@ class Control:
         async with self._changing:
             done = await self._thread.run(lambda: self._books.act(action))
             await self._publish()
+            await self._follow_instances()
         if not await self._supervisor.applied(_APPLY_S_MAX):
             _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
         return done

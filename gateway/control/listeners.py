@@ -63,6 +63,14 @@ class ListenerShelf:
         self.keep_only(())
 
 
+def require_free(place: Place) -> None:
+    """Raises StartError where nobody could listen on the address now."""
+    try:
+        _bound(place, reuse_port=False).close()
+    except OSError as error:
+        raise StartError(f"cannot listen on {_text(place)}: {error.strerror or error}") from None
+
+
 def _listen(place: Place) -> socket.socket:
     listener = _bound(place, reuse_port=True)
     try:

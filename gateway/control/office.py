@@ -18,6 +18,7 @@ from gateway.control.billing_office import BillingOffice
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
 from gateway.control.instance_view import instance_documents
+from gateway.control.instances import InstanceBook
 from gateway.control.orders import pack_purchase, top_up_amounts
 from gateway.control.ports import Biller, Wiring
 from gateway.control.services import ServiceBook
@@ -43,6 +44,7 @@ class Office(BillingOffice):
         clock: Clock,
         biller: Biller,
         book: ServiceBook,
+        instances: InstanceBook,
         collector: Collector,
         wiring: Wiring,
     ) -> None:
@@ -54,6 +56,7 @@ class Office(BillingOffice):
         self._clock = clock
         self._biller = biller
         self._book = book
+        self._instance_book = instances
         self._collector = collector
         self._wiring = wiring
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
 from config.catalog import Strict
 from config.documents import faults_of
 from config.prices import Money
-from config.schema import Prepaid
-from config.values import Id
+from config.schema import Entry, Prepaid
+from config.values import Address, ByteSize, Id, Qps, Share
 from gateway.control.errors import Refusal
 from gateway.control.filter import parse_month
 
@@ -27,7 +27,7 @@ class VoucherGrant(Strict):
 
 
 class InstancePurchase(Strict):
-    """A dedicated one; `price` a month or a second, else the price book's."""
+    """A dedicated one; `price` a month or a second, else the price book's. From `entry` on: as in the file."""
 
     account: str
     id: Id
@@ -35,6 +35,16 @@ class InstancePurchase(Strict):
     region: str
     charge: Literal["payg"] | Prepaid = "payg"
     price: Money | None = None
+    entry: tuple[Entry, ...] | None = Field(default=None, min_length=1, max_length=16)
+    qps: Qps | None = None
+    workers: int | None = Field(default=None, ge=1, le=64)
+    body_max: ByteSize | None = None
+    egress_ip: Address | None = None
+    access_log: Share | None = None
+
+
+# What only an instance with an entry has a use for.
+SERVING_KEYS: Final = ("qps", "workers", "body_max", "egress_ip", "access_log")
 
 
 class Renewal(Strict):

@@ -37,6 +37,10 @@ class Biller(Protocol):
         """By instance: may it serve."""
         ...
 
+    def ended_instances(self) -> set[str]:
+        """Those that were released or destroyed: they do not come back by themselves."""
+        ...
+
     def balances(self) -> Sequence[tuple[str, str, int]]:
         """(account, currency, total in e8)."""
         ...

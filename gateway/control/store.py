@@ -11,6 +11,7 @@ from pathlib import Path
 from config.catalog import Catalog, load_catalog
 from config.prices import load_price_book
 from config.schema import Settings
+from gateway.control.instances import InstanceBook
 from gateway.control.office import Office
 from gateway.control.ports import Wiring
 from gateway.control.services import ServiceBook
@@ -33,6 +34,9 @@ class Store:
         price_book = load_price_book(settings.billing.price_book)
         self.biller = wiring.open_biller(self.engine, price_book, self.catalog, settings, self.clock)
         self.book = ServiceBook(data_dir, settings, self.catalog)
+        self.instances = InstanceBook(data_dir)
+        self._of_file = settings
+        self._followed = -1  # the revision of the instances that the services were read beside
         self.collector = Collector(data_dir / "counters", self.engine, self.clock)
         self.office = Office(
             settings,
@@ -42,19 +46,34 @@ class Store:
             self.clock,
             self.biller,
             self.book,
+            self.instances,
             self.collector,
             wiring,
         )
 
-    def sync(self, settings: Settings) -> None:
-        """Bring accounts and instances in line with the file; what cannot be paid is tried again at every tick."""
+    def take_up(self, settings: Settings) -> Settings:
+        """Bring accounts, instances and services in line with the file. Returns the settings to go by: with what was
+        bought over the API."""
+        self._of_file = settings
         report = self.biller.sync(settings, self.clock.now())
         for refused in report["refused"]:
+            # What cannot be paid is tried again at every tick.
             _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
-
-    def load_services(self, settings: Settings) -> None:
-        for fault in self.book.load(settings, self.catalog):
+        for fault in self.instances.load(settings):
             _log.error("not served: %s", fault)
+        return self.follow_instances()
+
+    def follow_instances(self) -> Settings:
+        """The settings to go by, after instances were bought, or went."""
+        if not self.instances.is_empty():
+            self.instances.drop(self.biller.ended_instances())
+        if self.instances.revision != self._followed:
+            settings = self.instances.joined(self._of_file)
+            for fault in self.book.load(settings, self.catalog):
+                _log.error("not served: %s", fault)
+            self.office.settings = settings
+            self._followed = self.instances.revision
+        return self.office.settings
 
     def close(self) -> None:
         self.collector.close()

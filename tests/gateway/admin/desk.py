@@ -24,8 +24,7 @@ class DeskNode:
     def __init__(self, folder: Path, **values: Any) -> None:
         self.settings = load_settings(write_config(folder, **values))
         self.store = Store(self.settings, WIRING)
-        self.store.sync(self.settings)
-        self.store.load_services(self.settings)
+        self.store.take_up(self.settings)
         self.files = SnapshotFiles(Path(self.settings.node.data_dir))
         entitlements = self.store.biller.entitlements()
         self.files.write(
