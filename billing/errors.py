@@ -6,28 +6,27 @@
 
 from typing import Final
 
-REFUSAL_CODES: Final = frozenset(
-    {
-        "pack_used",
-        "pack_expired",
-        "pack_source",
-        "pack_refunded",
-        "insufficient_funds",
-        "in_arrears",
-        "suspended",
-        "destroyed",
-        "not_active",
-        "wrong_charge",
-        "region_unsupported",
-        "currency_unsupported",
-        "not_found",
-        # Not reachable from a scenario (a file cannot ask twice, and has no operator): an id that is taken, an
-        # Idempotency-Key that was first used for something else, a refund that the operator vetoed (B45).
-        "exists",
-        "idempotency_mismatch",
-        "refund_vetoed",
-    }
-)
+# Each code with the rule behind it, which the answer names.
+REFUSAL_CODES: Final = {
+    "pack_used": "B37",
+    "pack_expired": "B37",
+    "pack_source": "B37",
+    "pack_refunded": "B38",
+    "insufficient_funds": "B40, X25",
+    "in_arrears": "B47",
+    "suspended": "B49",
+    "destroyed": "B51",
+    "not_active": "B46",
+    "wrong_charge": "P8",
+    "region_unsupported": "L6",
+    "currency_unsupported": "B39",
+    "not_found": None,
+    # Not reachable from a scenario (a file cannot ask twice, and has no operator): an id that is taken, an
+    # Idempotency-Key that was first used for something else, a refund that the operator vetoed.
+    "exists": None,
+    "idempotency_mismatch": None,
+    "refund_vetoed": "B45",
+}
 
 
 class BillingError(Exception):
@@ -38,10 +37,10 @@ class Refused(BillingError):
     """The rules do not allow it; the store is unchanged. `code` is one of REFUSAL_CODES."""
 
     def __init__(self, code: str, detail: str) -> None:
-        assert code in REFUSAL_CODES, code
-        super().__init__(f"{code}: {detail}")
+        rule = REFUSAL_CODES[code]
         self.code = code
-        self.detail = detail
+        self.detail = f"{detail} ({rule})" if rule else detail
+        super().__init__(f"{code}: {self.detail}")
 
 
 class LedgerFault(BillingError):

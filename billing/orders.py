@@ -20,7 +20,12 @@ _REFUSED_IN: Final = {
     AccountState.SUSPENDED: "suspended",
     AccountState.DESTROYED: "destroyed",
 }
-
+_NOT_REFUNDED: Final = {
+    "pack_refunded": "was given back already",
+    "pack_source": "is free quota",
+    "pack_used": "is in use",
+    "pack_expired": "has expired",
+}
 
 NOTHING_PAID: Final = Payment()
 
@@ -58,7 +63,7 @@ def refund_pack(book: Book, pack: Pack, paid: Payment, now: int) -> None:
     _require_not_destroyed(book.account)
     code = refund_refusal(pack, now)
     if code:
-        raise Refused(code, f"pack {pack.id} cannot be refunded")
+        raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
     pack.is_refunded = True
     _give_back(book, pack.id, paid.money_e8, now)
 

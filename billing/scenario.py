@@ -200,7 +200,7 @@ class _References:
             if isinstance(event, BuyInstance | ChangePrice) and event.region is not None:
                 yield from self._region(f"{path}.region", event.region)
             if isinstance(event, BuyInstance) and event.spec not in self.catalog.dedicated:
-                yield Fault(f"{path}.spec", f"there is no {event.spec!r} in the catalog")
+                yield Fault(f"{path}.spec", f"there is no {event.spec!r} in the catalog (X30)")
 
     def _known(self, path: str, id: str, ids: set[str], kind: str) -> Iterator[Fault]:
         if id not in ids:
@@ -208,10 +208,10 @@ class _References:
 
     def _region(self, path: str, region: str) -> Iterator[Fault]:
         if region not in self.catalog.regions:
-            yield Fault(path, f"unknown region {region!r}")
+            yield Fault(path, f"unknown region {region!r} (B23)")
         elif self.book is not None and region not in self.book.egress:
             # B23: without a price nothing starts.
-            yield Fault(path, f"the price book has no price for {region!r}")
+            yield Fault(path, f"the price book has no price for {region!r} (B23)")
 
 
 def _doubled(key: str, ids: Mapping[int, str]) -> Iterator[Fault]:

@@ -33,6 +33,19 @@ Money = Annotated[int, BeforeValidator(parse_e8)]
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Calls = Annotated[int, Field(ge=0, le=CALLS_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=BYTES_MAX)]
+
+
+def _one_of(text: str, *allowed: str) -> BeforeValidator:
+    """One of these, or a fault that says why not another."""
+
+    def check(value: object) -> object:
+        if value not in allowed:
+            raise ValueError(f"{' or '.join(allowed)} is needed: {text}")
+        return value
+
+    return BeforeValidator(check)
+
+
 Months = Annotated[int, Field(ge=1, le=1200)]
 
 
@@ -60,7 +73,7 @@ class ScenarioInstance(_Part):
 
     id: Id
     account: Id
-    type: Literal["shared"]
+    type: Annotated[Literal["shared"], _one_of("dedicated instances are bought, by an event (B40, B41)", "shared")]
     region: str
 
 
@@ -88,11 +101,13 @@ class BuyPack(_Event):
     do: Literal["buy_pack"]
     account: Id
     id: Id
-    meter: Literal["calls", "egress"]
+    meter: Annotated[Literal["calls", "egress"], _one_of("there are packs of no other meter (B28)", "calls", "egress")]
     quantity: Annotated[int, Field(ge=1, le=BYTES_MAX)]
     months: Months
     price: Money
-    source: Literal["purchase", "campaign"] = "purchase"
+    source: Annotated[
+        Literal["purchase", "campaign"], _one_of("the free quota is given, not bought (P4)", "purchase", "campaign")
+    ] = "purchase"
 
 
 class RefundPack(_Event):
@@ -112,9 +127,9 @@ class BuyInstance(_Event):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.charge == "prepaid" and self.months is None:
-            yield "months", "is missing: `charge: prepaid` is for months"
+            yield "months", "is missing: `charge: prepaid` is for months (B40)"
         if self.charge == "payg" and self.months is not None:
-            yield "months", "is for `charge: prepaid` only"
+            yield "months", "is for `charge: prepaid` only: `payg` is by the second (B41)"
 
 
 class ReleaseInstance(_Event):
@@ -146,6 +161,10 @@ class Use(_Event):
             yield "arrives_at", "usage cannot arrive before it happened"
 
 
+# Calls by tiers, the same in every region; traffic by region, without tiers.
+_PRICED_BY: Final = {"calls": "B21, X6", "egress": "B23"}
+
+
 class ChangePrice(_Event):
     do: Literal["price"]
     sku: Literal["calls", "egress"]
@@ -167,11 +186,11 @@ class ChangePrice(_Event):
         for name in ("region", "price", "tiers"):
             value = getattr(self, name)
             if name in needed and value is None:
-                yield name, f"is missing: a price of {self.sku} needs it"
+                yield name, f"is missing: a price of {self.sku} needs it ({_PRICED_BY[self.sku]})"
             if name not in needed and value is not None:
-                yield name, f"a price of {self.sku} has none"
+                yield name, f"a price of {self.sku} has none ({_PRICED_BY[self.sku]})"
         if self.sku == "calls" and self.tiers is not None and not _is_ladder([up_to for up_to, _ in self.tiers]):
-            yield "tiers", "bounds have to rise from above 0 and end with null"
+            yield "tiers", "bounds have to rise from above 0 and end with null (B21)"
 
 
 def _is_ladder(bounds: list[int | None]) -> bool:

@@ -2,8 +2,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from typer.testing import CliRunner
 
+from billing.commands import simulate
 from billing.scenario import load_scenario, parse_scenario
 from config.errors import ConfigError
 
@@ -19,6 +22,9 @@ events:
   - {at: "2020-12-03T00:00:00+08:00", do: price, sku: calls, tiers: [[10, "0.0089"], [null, "0.0045"]]}
 until: "2021-01-02T00:00:00+08:00"
 """
+
+APP = typer.Typer()
+APP.command()(simulate)
 
 
 def faults(change: Any) -> list[str]:
@@ -160,3 +166,35 @@ def test_a_price_book_is_found_beside_the_scenario(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="no price"):
         load_scenario(tmp_path / "scenario.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (put("instances", 0, "type", "dedicated"),
+         "instances[0].type: shared is needed: dedicated instances are bought, by an event (B40, B41)"),
+        (put("instances", 0, "region", "ap-atlantis"), "instances[0].region: unknown region 'ap-atlantis' (B23)"),
+        (put("events", 1, "source", "free"),
+         "events[1].source: purchase or campaign is needed: the free quota is given, not bought (P4)"),
+        (put("events", 1, "meter", "ingress"),
+         "events[1].meter: calls or egress is needed: there are packs of no other meter (B28)"),
+        (put("events", 4, "tiers", [[10, "1"], [5, "1"], [None, "1"]]),
+         "events[4].tiers: bounds have to rise from above 0 and end with null (B21)"),
+        (put("events", 4, "region", "ap-guangzhou"), "events[4].region: a price of calls has none (B21, X6)"),
+        (put("events", 0, "cash", 0.1), 'events[0].cash: money is a quoted decimal string, as "12.34"'),
+        (put("events", 3, "at", "2020-12-01T00:00:00+08:00"), "events[3].at: earlier than the event before it"),
+        (put("events", 3, "arrives_at", "2020-12-01T00:00:00+08:00"),
+         "events[3].arrives_at: usage cannot arrive before it happened"),
+        (put("events", 2, "id", "p9"), "events[2].id: no pack 'p9' is declared"),
+        (put("events", 3, "bonus", 1), "events[3].bonus: unknown key"),
+    ],
+)  # fmt: skip
+def test_a_malformed_scenario_names_the_place_and_the_rule_and_nothing_runs(
+    change: Any, fault: str, tmp_path: Path
+) -> None:
+    """As `tollgate simulate` says it: on stderr, with status 1, and no output."""
+    document = yaml.safe_load(GOOD)
+    change(document)
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(document))
+    outcome = CliRunner().invoke(APP, [str(tmp_path / "scenario.yaml")])
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (1, "", f"{fault}\n")
