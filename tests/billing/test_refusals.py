@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from billing import tables
 from billing.errors import REFUSAL_CODES, Refused
 from billing.service import Billing
 from config.money import E8
-from metering.database import transaction
+from metering.database import open_engine, transaction
 from metering.tables import metadata as metered
+from tests.billing.conftest import ENGINES
 from tests.billing.world import GIB, World, at
 
 NOW = at("2024-02-10 12:00")
@@ -21,8 +22,7 @@ PACK: dict[str, Any] = {"meter": "egress", "quantity": GIB, "months": 1, "price"
 SPEC: dict[str, Any] = {"spec": "dedicated-2500", "region": "ap-guangzhou"}
 
 
-@pytest.fixture
-def world(engine: Engine) -> World:
+def world_in(engine: Engine | None = None) -> World:
     """An account with something of everything: money, a pack in use and one that is not, instances of both kinds."""
     world = World(engine, cash=100, has_free_quota=True)
     billing, before = world.billing, NOW - 86_400
@@ -38,6 +38,22 @@ def world(engine: Engine) -> World:
     billing.top_up("a", cash=1, now=NOW - 60, idem="k")
     world.settle("2024-02-10 12:00")
     return world
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """One for all of an engine: no test changes anything."""
+    server: Any = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    engine = open_engine("sqlite://" if server is None else server.database())
+    yield world_in(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = world_in()
+    yield made
+    made.engine.dispose()
 
 
 def content(engine: Engine) -> dict[str, list[Any]]:
@@ -85,8 +101,8 @@ Ask = Callable[[Billing], Any]
         (lambda b: b.require_service("back"), "not_active"),
     ],
 )  # fmt: skip
-def test_a_refused_operation_changes_nothing(world: World, ask: Ask, code: str) -> None:
-    refused_and_unchanged(world, ask, code)
+def test_a_refused_operation_changes_nothing(shared_world: World, ask: Ask, code: str) -> None:
+    refused_and_unchanged(shared_world, ask, code)
 
 
 @pytest.mark.parametrize(
