@@ -1,7 +1,13 @@
-"""What usage costs. Pure: units and a price in, the working out.
+"""What usage costs, as the purchase guide says it. Pure: units and a price in, the working out.
 
-Calls go up a ladder of tiers that starts again each month; each call costs what its rung costs (B21, B22).
-Traffic costs so much per GiB, however much there is: a ladder with one rung (B23, B24).
+Calls: "0 < N ≤ 10 million: 0.0089; 10 million < N ≤ 100 million: 0.0059; N > 100 million: 0.0045 dollars for 10,000
+calls", N being the calls paid for in the natural month. A ladder that starts again each month, and each call costs
+what its own rung costs (B21, B22). So 150 million calls are 1,000 × 0.0089 + 9,000 × 0.0059 + 5,000 × 0.0045 = 84.50.
+
+Traffic: "the price of a GB × what the hour adds up to", however much or little that is: a ladder with one rung, and
+no rounding up to a whole GB (B23, B24). So 1 GB and 200 MB at 0.12 are 0.1434375.
+
+What is free, or comes out of a pack, never gets here: charging.py takes it off first (B19).
 """
 
 from collections.abc import Sequence
@@ -10,13 +16,13 @@ from typing import Final
 
 from billing.rounding import R
 
-CALLS_PER: Final = 10_000  # call prices are per 万次
-GIB: Final = 2**30  # traffic prices are per GB of 2^30 bytes (B10)
+CALLS_PER: Final = 10_000  # calls are priced by the ten thousand (B21)
+GIB: Final = 2**30  # traffic by the GB, of 2^30 bytes (B10)
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A rung: up to and including unit number `up_to` of the month (None: no end), at `price_e8` per `Price.per`."""
+    """A rung: up to and including unit number `up_to` of the month (None: no end), each at `price_e8` / `Price.per`."""
 
     up_to: int | None
     price_e8: int
@@ -43,7 +49,10 @@ class Slice:
 
 
 def graduated(tiers: Sequence[Tier], position: int, units: int) -> list[Slice]:
-    """Cut units number `position`+1 to `position`+`units` at the rungs they fall on (B21, B27)."""
+    """On which rungs the next `units` fall, when `position` of the month were paid for before (B21, B27).
+
+    With 9,999,000 behind and 3,000 to come: 1,000 on the first rung, 2,000 on the second (G4).
+    """
     slices = []
     end = position + units
     for number, tier in enumerate(tiers, start=1):
@@ -62,13 +71,14 @@ def next_tier(tiers: Sequence[Tier], position: int) -> int:
 
 @dataclass(slots=True)
 class Accumulator:
-    """All that was rated at one price and tier in a month: its amount is the rounded total (P2, G9)."""
+    """All that was rated at one price and tier in a month (P2). Its amount is the rounded total, so that the lines of
+    a month add up to it, however its usage fell into hours (G9)."""
 
     quantity: int = 0
     amount_e8: int = 0
 
     def add(self, units: int, price_e8: int, per: int) -> int:
-        """What the units add to the rounded total. May be 0; the fraction is not lost, the next units carry it."""
+        """What the units add to the rounded total. It may be nothing: the next units carry the fraction on."""
         self.quantity += units
         total_e8 = R(self.quantity, price_e8, per)
         added_e8 = total_e8 - self.amount_e8
