@@ -25,15 +25,17 @@ demo: $(VENV)/.installed
 compiled: $(VENV)/.installed
 	$(BIN)/python -m gateway.compiled
 
-# Whole scenarios: load tools at a small size, real clients, memory under load. Minutes, so apart from `make test`.
+# Whole scenarios: load tools at a small size, real clients, memory under load, and accounts' random lives.
+# Minutes, so apart from `make test`.
 LONG := tests/loadtest tests/gateway/clients tests/gateway/resources
+LIVES ?= 300
 
 test: $(VENV)/.installed-dev
 	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG:%=--ignore=%) \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 test-long: $(VENV)/.installed-dev
-	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG) $(ARGS)
+	TOLLGATE_COMPILED=0 TOLLGATE_TEST_LIVES=$(LIVES) $(BIN)/python -m pytest $(LONG) tests/billing/test_stateful.py $(ARGS)
 
 # What goes through workers, on their compiled build.
 test-compiled: $(VENV)/.installed-dev

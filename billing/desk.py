@@ -68,9 +68,11 @@ class Desk:
             store.add_accounts(connection, [account])
 
     def set_alert(self, account: str, alert_below_e8: int | None, now: float) -> None:
-        """The account's own threshold (B53); None: no alerts."""
+        """The account's own threshold (B53); None: no alerts. The balance is looked at at once: a node that was away at
+        midnight, and says the threshold again when it starts, has not missed the day's alert (P12)."""
         with self._book(account, now) as book:
             book.account.alert_e8 = alert_below_e8
+            book.examine(int(now))
 
     def open_shared_instance(
         self, account: str, id: str, region: str, now: float, *, is_declared: bool = False

@@ -310,11 +310,11 @@ class Lives(RuleBasedStateMachine):
         self.billing.change_price(sku, region, [Tier(up_to, parse_e8(each)) for up_to, each in tiers], self.now)
         self.prices.append((-(-self.now // HOUR), sku, region, [(up_to, Fraction(each)) for up_to, each in tiers]))
 
-    @precondition(lambda self: not self.is_behind)
     @rule(account=accounts, below=st.one_of(st.none(), cents))
     def set_alert(self, account: str, below: int | None) -> None:
         self.billing.set_alert(account, below, self.now)
         self.models[account].set_alert(below)
+        self.compare(account)
 
     @rule(hours=st.sampled_from([0, 0, 1, 1, 2, 3]), second=second)
     def wait_for_hours(self, hours: int, second: int) -> None:

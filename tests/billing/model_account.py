@@ -216,10 +216,10 @@ class ModelAccount:
         self.look()
 
     def set_alert(self, below: int | None) -> None:
-        """No event: the balance is looked at when it is anyway."""
+        """Not the account's own doing, so no first event; but the balance is looked at."""
         self.alert = below
         self.give_grants()
-        self.touched = self.now
+        self.look()
 
     # What happens by itself
 

@@ -101,3 +101,15 @@ def test_a_suspended_account_serves_nothing(billing: Billing) -> None:
     assert billing.entitlements() == {"s": False, "d": False}
     billing.top_up("a", cash=100 * E8, now=NOW + 50 * 3600)
     assert billing.entitlements() == {"s": True, "d": True}
+
+
+def test_p12_a_node_that_was_away_at_midnight_gives_the_days_alert_when_it_starts(billing: Billing) -> None:
+    low = settings(cash=1)
+    low = low.model_copy(
+        update={"accounts": tuple(one.model_copy(update={"alert_below": 2 * E8}) for one in low.accounts)}
+    )
+    billing.sync(low, NOW)
+    billing.sync(low, NOW + 26 * 3600)
+    billing.settle(NOW + 26 * 3600, lambda hour: True)
+    billing.settle(NOW + 27 * 3600, lambda hour: True)
+    assert [told["kind"] for told in billing.account("a")["notifications"]] == ["balance_alert", "balance_alert"]

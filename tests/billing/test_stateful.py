@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.billing.lives import Lives, PostgresStores, SqliteStores, Stores
 from tests.postgres import PostgresServer
 
-LIVES = int(os.environ.get("TOLLGATE_TEST_LIVES", "50"))
+LIVES = int(os.environ.get("TOLLGATE_TEST_LIVES", "30"))
 STEPS = 30
 
 

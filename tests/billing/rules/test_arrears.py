@@ -115,4 +115,5 @@ def test_b53_a_threshold_may_be_set_at_any_time() -> None:
     world = World(cash=1)
     world.billing.set_alert("a", 2 * 10**8, at("2024-02-01 10:00"))
     world.settle("2024-02-02 00:00:00")
-    assert kinds(world.document()) == [("balance_alert", "2024-02-01T16:00:00Z")]
+    at_once, at_midnight = "2024-02-01T02:00:00Z", "2024-02-01T16:00:00Z"
+    assert kinds(world.document()) == [("balance_alert", at_once), ("balance_alert", at_midnight)]
