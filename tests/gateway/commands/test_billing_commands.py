@@ -11,6 +11,7 @@ from tests.billing.world import count_rows
 from tests.gateway.admin.desk import DeskNode
 from tests.gateway.commands.conftest import Tollgate
 from tests.gateway.control.configuration import write_config
+from tests.node import free_port
 
 
 def test_a_prepaid_instance_is_bought_renewed_and_given_back(tollgate: Tollgate) -> None:
@@ -29,6 +30,15 @@ def test_one_paid_by_the_second_is_released(tollgate: Tollgate) -> None:
     assert tollgate("instance", "buy", "sec", *wish, "--idempotency-key", "k").code == 0
     assert tollgate("instance", "release", "sec").code == 0
     assert "region: unknown region" in tollgate("instance", "buy", "x", *wish[:4], "--region", "moon").errors
+
+
+def test_it_is_said_whether_a_bought_instance_serves(tollgate: Tollgate) -> None:
+    wish = ("--account", "acme", "--spec", "dedicated-2500", "--region", "ap-guangzhou")
+    assert tollgate("instance", "buy", "x", *wish).errors == "x is bought; it serves once the node's file has x\n"
+    bind = f"127.0.0.1:{free_port()}"
+    assert tollgate("instance", "buy", "y", *wish, "--entry", bind).errors == "y is bought\n"
+    taken = tollgate("instance", "buy", "z", *wish, "--entry", "127.0.0.1:18443", "--network", "moon")
+    assert (taken.code, "entry[0].network: input should be 'internet' or 'vpc'" in taken.errors) == (1, True)
 
 
 def test_what_if_needs_wishes_that_make_sense(tollgate: Tollgate) -> None:
