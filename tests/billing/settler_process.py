@@ -16,10 +16,13 @@ from config.catalog import load_catalog
 from config.money import E8
 from config.prices import load_price_book
 from metering.database import open_engine
-from tests.billing.world import GIB, at, count
+from tests.billing.world import GIB, at, count_rows
 
 START = at("2024-02-01 00:00")
 TOP_UP_E8 = E8
+# Half a year: more than a process gets done between 500 kills.
+HOURS = 26 * 7 * 24
+CLIENT = "egress:client:internet:application"
 
 
 def work(url: str, seed: int) -> None:
@@ -28,13 +31,11 @@ def work(url: str, seed: int) -> None:
     engine = open_engine(url)
     billing = Billing(engine, load_price_book("usd"), load_catalog(), is_migrated=True)
     # It goes on where the one before it stopped: the store says where that was.
-    hour = len({one["hour"] for one in billing.settlements("a")})
-    while True:
+    for hour in range(len({one["hour"] for one in billing.settlements("a")}), HOURS):
         now = START + hour * 3600 + 1800
-        text = f"2024-02-{1 + hour // 24:02d} {hour % 24:02d}:30"
         for instance in ("s1", "s2"):
-            count(engine, text, chance.randrange(1, 5000) + 5000, "calls", instance, f"w{seed}")
-            count(engine, text, chance.randrange(GIB), "egress:client:internet:application", instance, f"w{seed}")
+            grown = {"calls": chance.randrange(1, 5000) + 5000, CLIENT: chance.randrange(GIB)}
+            count_rows(engine, now // 3600, grown, instance=instance, writer=f"w{seed}")
         billing.top_up("a", cash=TOP_UP_E8, now=now, idem=f"t{hour}")
         billing.buy_pack(
             "a", f"p{hour}", meter="calls", quantity=1500, months=1, price=E8 // 9, now=now, idem=f"p{hour}"
@@ -45,9 +46,7 @@ def work(url: str, seed: int) -> None:
             )
             billing.refund_pack(f"r{hour}", now=now + 1, idem=f"back{hour}")
         billing.settle(now + 1800, lambda _: True)
-        hour += 1
-        if hour == 28 * 24:
-            signal.pause()  # All done: waits to be killed.
+    signal.pause()  # All done: waits to be killed.
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from config.money import E8, parse_e8
 from config.prices import load_price_book
 from metering.database import open_engine, transaction
 from metering.tables import counter
-from tests.billing.settler_process import START, TOP_UP_E8
+from tests.billing.settler_process import HOURS, START, TOP_UP_E8
 from tests.billing.world import at, count
 from tests.postgres import PostgresServer
 
@@ -82,7 +82,7 @@ def test_killed_at_any_instant_every_act_is_done_once_and_every_unit_is_billed_o
             os.kill(pid, signal.SIGKILL)
             assert process.stdout.readline() == "gone\n"
             assert billing.reconcile() == [], f"seed {seed}, turn {turn}"
-    last = START + 28 * 86_400
+    last = START + HOURS * 3600
     billing.settle(last, lambda hour: True)
     assert billing.reconcile() == [], f"seed {seed}"
     again = billing.settle(last, lambda hour: True)

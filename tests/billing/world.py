@@ -45,10 +45,12 @@ def count(
         connection.execute(insert_or_replace(connection, dirty, "hour"), {"account": account, "hour": hour})
 
 
-def count_rows(engine: Engine, hour: int, values: dict[str, int], account: str = "a", instance: str = "s1") -> None:
+def count_rows(
+    engine: Engine, hour: int, values: dict[str, int], account: str = "a", instance: str = "s1", writer: str = "w"
+) -> None:
     """Absolute values by meter of an instance in an hour since the epoch, and the hour's mark."""
     row = {
-        "writer": "w",
+        "writer": writer,
         "account": account,
         "instance": instance,
         "region": "ap-guangzhou",
