@@ -31,7 +31,7 @@ from metering.database import open_engine, transaction
 from metering.tables import counter, dirty
 from tests.billing.model import GIB, HOUR, Model
 from tests.billing.model_account import ModelAccount
-from tests.billing.model_time import DAY
+from tests.billing.model_time import DAY, local, months_later
 from tests.billing.world import at
 from tests.postgres import PostgresServer
 
@@ -45,8 +45,9 @@ TIERS = [(40, "0.89"), (90, "0.59"), (None, "0.05")]
 EGRESS = {"ap-guangzhou": "0.12", "ap-hongkong": "0.15"}
 # The last of a month, at noon: grants of the shorter months after it are clipped (X3).
 BEGIN = at("2024-01-31 12:00")
-# Two accounts of one company, which has one five-day refund (B43); one of them and the third have the free quota.
+# Two accounts of one company, which has one five-day refund (B43). The free quota of `c` has its last month.
 ACCOUNTS = {"a": ("company", False), "b": ("company", True), "c": ("c", True)}
+ACTIVATED = {"c": at("2023-02-28 09:30")}
 DEDICATED = {"x": "ap-guangzhou", "y": "ap-hongkong", "z": "ap-guangzhou"}
 BOOK, CATALOG = load_price_book("usd"), load_catalog()
 
@@ -75,7 +76,8 @@ def founded(engine: Engine) -> None:
         create_all(connection)
     billing = opened(engine)
     for id, (entity, has_free_quota) in ACCOUNTS.items():
-        billing.open_account(id, BEGIN, entity=entity, has_free_quota=has_free_quota)
+        since = ACTIVATED.get(id, BEGIN)
+        billing.open_account(id, BEGIN, activated_at=since, entity=entity, has_free_quota=has_free_quota)
         billing.open_shared_instance(id, f"s-{id}", "ap-guangzhou", BEGIN)
         billing.open_shared_instance(id, f"t-{id}", "ap-hongkong", BEGIN)
     billing.settle(BEGIN, lambda hour: True)
@@ -155,6 +157,7 @@ class Lives(RuleBasedStateMachine):
                 five_day,
                 {f"s-{id}": "ap-guangzhou", f"t-{id}": "ap-hongkong"},
                 has_free_quota,
+                ACTIVATED.get(id, BEGIN),
             )
             for id, (entity, has_free_quota) in ACCOUNTS.items()
         }
@@ -245,6 +248,31 @@ class Lives(RuleBasedStateMachine):
         if id in self.models[account].instances:
             self.owners[id] = account
 
+    @precondition(lambda self: self.released())
+    @rule(number=numbers, kind=st.sampled_from(["payg", "payg", "prepaid"]), price=st.integers(1, 300))
+    def buy_again(self, number: int, kind: str, price: int) -> None:
+        id = self.released()[number % len(self.released())]
+        self.buy_instance(self.owners[id], id, kind, price)
+
+    @precondition(lambda self: self.running())
+    @rule(number=numbers, minute=st.integers(0, 59), kind=st.sampled_from(["payg", "prepaid"]), price=st.integers(1, 9))
+    def let_run_release_and_buy_again(self, number: int, minute: int, kind: str, price: int) -> None:
+        id = self.running()[number % len(self.running())]
+        self.wait(0, minute * 60)
+        self.of_owner(
+            list(self.owners).index(id),
+            lambda id: self.billing.release_instance(id, now=self.now),
+            lambda model, id: model.release(id),
+        )
+        self.buy_instance(self.owners[id], id, kind, price)
+
+    def released(self) -> list[str]:
+        return [id for id, account in self.owners.items() if self.models[account].instances[id].state == "released"]
+
+    def running(self) -> list[str]:
+        models = [(id, self.models[account]) for id, account in self.owners.items()]
+        return [id for id, model in models if model.is_running(model.instances[id])]
+
     def of_owner(
         self, number: int, operation: Callable[[str], Any], modelled: Callable[[ModelAccount, str], str | None]
     ) -> None:
@@ -279,6 +307,13 @@ class Lives(RuleBasedStateMachine):
     @rule(account=accounts, instance=used, units=units)
     def use_now(self, account: str, instance: str, units: tuple[int, int, int]) -> None:
         self.use(account, instance, units, 0)
+
+    @rule(account=accounts, instance=used, units=units, hours=st.integers(-1, 1))
+    def use_that_comes_when_its_month_closes(
+        self, account: str, instance: str, units: tuple[int, int, int], hours: int
+    ) -> None:
+        closing = int(months_later(local(self.now).replace(day=3, hour=0, minute=0, second=0), 1).timestamp())
+        self.use(account, instance, units, -(-(closing - self.now) // HOUR) + hours)
 
     @rule(account=accounts, instance=used, units=units, late=st.sampled_from([1, 7, 40, 500, 1000]))
     def use_that_comes_late(self, account: str, instance: str, units: tuple[int, int, int], late: int) -> None:
@@ -328,12 +363,26 @@ class Lives(RuleBasedStateMachine):
     def wait_for_weeks(self, days: int, second: int) -> None:
         self.wait(days * 24, second)
 
+    @precondition(lambda self: self.deadlines())
+    @rule(number=numbers, seconds=st.sampled_from([0, 1, 1, 2, HOUR]))
+    def wait_for_a_deadline(self, number: int, seconds: int) -> None:
+        """Of an account in debt, or of an instance that ends: the instant, and those after it (P9)."""
+        self.wait_until(self.deadlines()[number % len(self.deadlines())] + seconds)
+
+    def deadlines(self) -> list[int]:
+        found = []
+        for model in self.models.values():
+            found += [model.deadline(), *(model.end_of(one) for one in model.instances.values())]
+        return [instant for instant in found if instant]
+
     @rule(hours=st.sampled_from([1, 2, 26, 200, 800]), second=second)
     def wait_without_a_settler(self, hours: int, second: int) -> None:
         self.wait(hours, second, is_settled=False)
 
     def wait(self, hours: int, second: int, *, is_settled: bool = True) -> None:
-        to = (self.now // HOUR + hours) * HOUR + second
+        self.wait_until((self.now // HOUR + hours) * HOUR + second, is_settled=is_settled)
+
+    def wait_until(self, to: int, *, is_settled: bool = True) -> None:
         if to <= self.now:
             return
         if is_settled:

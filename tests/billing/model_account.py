@@ -53,6 +53,7 @@ class ModelAccount:
     five_day: set[str]
     region_of: dict[str, str]
     has_free_quota: bool = False
+    activated: int = 0
     alert: int | None = None
     alerted_on: date | None = None
     has_begun: bool = False  # the first event was (P12)
@@ -71,7 +72,7 @@ class ModelAccount:
     grants: list[tuple[int, int]] = field(default_factory=list)  # still to come
 
     def __post_init__(self) -> None:
-        self.grants = list(free_periods(self.now)) if self.has_free_quota else []
+        self.grants = list(free_periods(self.activated)) if self.has_free_quota else []
         self.touched = self.now
 
     # What is asked
