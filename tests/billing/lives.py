@@ -117,16 +117,21 @@ class PostgresStores:
         engine = open_engine(self._template)
         founded(engine)
         engine.dispose()
-        self._engine: Engine | None = None
+        self._life: tuple[str, Engine] | None = None
 
     def fresh(self) -> Billing:
         self.close()
-        self._engine = open_engine(self._server.database(self._template))
-        return opened(self._engine)
+        url = self._server.database(self._template)
+        engine = open_engine(url)
+        self._life = url, engine
+        return opened(engine)
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
+        if self._life is not None:
+            url, engine = self._life
+            engine.dispose()
+            self._server.drop(url)
+            self._life = None
 
 
 class Lives(RuleBasedStateMachine):
