@@ -14,8 +14,8 @@ from billing.service import Billing
 from config.money import E8
 from metering.database import open_engine, transaction
 from metering.tables import metadata as metered
-from tests.billing.conftest import ENGINES
 from tests.billing.world import GIB, World, at
+from tests.conftest import ENGINES
 
 NOW = at("2024-02-10 12:00")
 PACK: dict[str, Any] = {"meter": "egress", "quantity": GIB, "months": 1, "price": E8}
