@@ -19,7 +19,7 @@ MAY_IMPORT = {
 }
 PACKAGES = set(MAY_IMPORT)
 # They time the request path from the inside.
-OPENS_THE_GATEWAY = {"loadtest/bench/path.py", "loadtest/bench/path_probe.py"}
+OPENS_THE_GATEWAY = {"loadtest/bench/path.py", "loadtest/bench/path_probe.py", "loadtest/bench/uncounted.py"}
 COMPOSITION_ROOT = "gateway/main.py"
 SOURCES = sorted(str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 LINES_MAX = 400

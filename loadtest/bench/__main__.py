@@ -7,7 +7,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from loadtest.bench import machine, node, origin, path, peers, plot, report, runner
-from loadtest.bench.node import Gateway
-from loadtest.bench.peers import Peer
-from loadtest.bench.scenarios import QUICK, SCENARIOS, Scenario, runs
+from loadtest.bench.runner import Row
+from loadtest.bench.scenarios import QUICK, SCENARIOS, Scenario
+from loadtest.bench.stage import Plan, Stage
 from loadtest.processes import Processes, StartFailed, free_ports, stop_in_order
 
 OUT: Final = Path("loadtest/out")
@@ -35,8 +37,6 @@ class Bench:
         self._ask, self._folder, self._console, self._progress = ask, folder, console, progress
         self._rounds = 1 if ask.quick else ask.rounds
         self._seconds = 1.0 if ask.quick else ask.seconds
-        self._gateways: list[Gateway] = []
-        self._peers: list[Peer] = []
         self._load_pids: list[int] = []
         self.document: dict[str, Any] = {
             "machine": machine.describe(),
@@ -61,9 +61,19 @@ class Bench:
             port = free_ports(1)[0]
             peers.make_certificate(self._folder)
             self._load_pids.append(origin.start(processes, self._folder, port))
-            self._start_targets(processes, port, builds, chosen)
+            stage = Stage(
+                processes,
+                self._folder,
+                port,
+                builds=builds,
+                peer_names=[name for name in peers.NAMES if name in self._ask.only],
+                seconds=self._seconds,
+                step=self._step,
+            )
             for scenario in chosen:
-                self._measure(scenario, processes, port, builds)
+                self._measure(scenario, stage)
+                self.document["left_out"] += stage.left_out
+                stage.left_out.clear()
 
     def _builds(self) -> list[str]:
         if OURS not in self._ask.only:
@@ -74,51 +84,36 @@ class Bench:
         self._leave_out(f"the compiled build: {fault}")
         return ["plain"]
 
-    def _start_targets(self, processes: Processes, port: int, builds: Sequence[str], chosen: list[Scenario]) -> None:
-        step = self._progress.add_task("starting what is measured", total=None)
-        for build in builds:
-            try:
-                self._gateways.append(node.start(processes, self._folder, port, build, node.step_services()))
-            except StartFailed as error:
-                self._leave_out(f"tollgate {build}: {error}")
-        if any(scenario.has_peers for scenario in chosen):
-            names = [name for name in peers.NAMES if name in self._ask.only]
-            self._peers, left_out = peers.start(processes, self._folder, port, names)
-            for line in left_out:
-                self._leave_out(line)
-        self._progress.update(step, total=1, completed=1)
+    @contextmanager
+    def _step(self, title: str) -> Iterator[None]:
+        row = self._progress.add_task(title, total=None)
+        yield
+        self._progress.update(row, total=1, completed=1)
 
-    def _measure(self, scenario: Scenario, processes: Processes, port: int, builds: Sequence[str]) -> None:
-        gateways = self._gateways
-        if scenario.name == "routes":
-            gateways = self._start_big(processes, port, builds)
-        targets = runs(scenario, gateways, self._peers)
-        if not targets:
-            return
-        row = self._progress.add_task(scenario.title, total=len(targets) * (self._rounds + 1))
+    def _measure(self, scenario: Scenario, stage: Stage) -> None:
+        found: dict[str, Any] = {"name": scenario.name, "title": scenario.title, "figure": scenario.figure, "rows": []}
+        try:
+            plan = scenario.plan(stage)
+            if not plan.runs:
+                return
+            rows = self._rows(scenario, plan)
+            found["rows"] += [row.document() for row in rows]
+            found["facts"] = plan.facts(rows)
+        except (OSError, HTTPException) as error:
+            found["rows"].append({"target": scenario.name, "error": str(error) or type(error).__name__})
+        self.document["scenarios"].append(found)
+
+    def _rows(self, scenario: Scenario, plan: Plan) -> list[Row]:
+        row = self._progress.add_task(scenario.title, total=len(plan.runs) * (self._rounds + 1))
 
         def advance(target: str) -> None:
             self._progress.update(row, advance=1, description=f"{scenario.title}: {target}")
 
         rows = runner.measure(
-            targets, self._rounds, self._seconds, self._folder, load_pids=self._load_pids, advance=advance
+            plan.runs, self._rounds, self._seconds, self._folder, load_pids=self._load_pids, advance=advance
         )
         self._progress.update(row, description=scenario.title)
-        document: dict[str, Any] = {"name": scenario.name, "title": scenario.title}
-        if scenario.name == "routes":
-            document["start_s"] = {gateway.build: round(gateway.start_s, 1) for gateway in gateways}
-        self.document["scenarios"].append({**document, "rows": [one.document() for one in rows]})
-
-    def _start_big(self, processes: Processes, port: int, builds: Sequence[str]) -> list[Gateway]:
-        started = []
-        for build in builds:
-            step = self._progress.add_task(f"starting 2,000 services of 100 routes, {build}", total=None)
-            try:
-                started.append(node.start(processes, self._folder, port, build, node.big_services(), name="routes"))
-            except StartFailed as error:
-                self._leave_out(f"2,000 services of 100 routes, {build}: {error}")
-            self._progress.update(step, total=1, completed=1)
-        return started
+        return rows
 
     def _measure_path(self, builds: Sequence[str]) -> None:
         rounds = 2 if self._ask.quick else PATH_ROUNDS

@@ -27,6 +27,21 @@ def _ticks(stat: str) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def proxy_cpu(number: int) -> int:
+    """Where the first, second, … worker of a proxy runs; the load's CPU comes last, and then the first again."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[number % len(cpus)]
+
+
+def pss_bytes(pids: Iterable[int]) -> int:
+    """Memory of the processes, of what they share with others their part: proc(5), smaps_rollup."""
+    return sum(_pss_bytes(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids)
+
+
+def _pss_bytes(rollup: str) -> int:
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+
+
 def pin(pid: int, cpu: int) -> None:
     """Every thread of a running process onto one CPU."""
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -11,18 +11,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.bench.machine import LOAD_CPU, PROXY_CPU, pin
-from loadtest.bench.wrk import KEY
+from loadtest.bench.heads import KEY
+from loadtest.bench.machine import LOAD_CPU, pin, proxy_cpu
 from loadtest.processes import Processes, free_ports
 
 BUILDS: Final = {"plain": "0", "compiled": "1"}  # values of TOLLGATE_COMPILED
 SPEC: Final = "dedicated-50000"
 QPS: Final = 50_000
+CONNECTIONS_MAX: Final = 8192  # to the origin: above the most that a scenario has in flight
 BODY_MAX: Final = "16MiB"
 # Each adds to the one before. A limit is only checked where it is stricter than the one around it.
 STEPS: Final = {
@@ -34,32 +34,52 @@ STEPS: Final = {
     "shadow": "the same, limits in shadow mode",
 }
 FULL: Final = "key"  # What "the gateway" means elsewhere: three limits, a key; metering and request ids are always on.
-BIG_SERVICES, BIG_ROUTES = 2000, 100
-_BIG_START_S: Final = 240.0  # 200,000 routes are a YAML file of 20 MB.
+_START_S_MAX: Final = 240.0  # 200,000 routes are a YAML file of 20 MB.
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running node. ``pids``: its worker, which is what a request costs."""
+    """A running node. ``pids``: its workers, which is what a request costs."""
 
     build: str
     url: str
     tls_url: str
     pids: tuple[int, ...]
     start_s: float
+    admin_url: str
+    token: str
+    control_pid: int
+    config: Path
+
+    @property
+    def name(self) -> str:
+        return f"tollgate {self.build}"
 
 
-def configuration(folder: Path, origin_port: int, ports: tuple[int, int, int], services: list[dict[str, Any]]) -> str:
+def configuration(
+    folder: Path,
+    origin_port: int,
+    ports: tuple[int, int, int],
+    services: list[dict[str, Any]],
+    *,
+    workers: int = 1,
+    has_log: bool = False,
+) -> str:
     """A node's configuration, as YAML (of which JSON is a part). ``ports``: http, https, admin."""
     http, https, admin = ports
     tls = {"certificate": str(folder / "tls.pem"), "key": str(folder / "tls.key")}
-    upstream = {"targets": [{"url": f"http://127.0.0.1:{origin_port}"}], "timeouts": {"connect": "5s"}}
+    upstream = {
+        "targets": [{"url": f"http://127.0.0.1:{origin_port}"}],
+        "timeouts": {"connect": "5s"},
+        "connections_max": CONNECTIONS_MAX,
+    }
     document = {
         "version": 1,
         "node": {"name": "bench", "data_dir": "./data"},
         "admin": {"bind": f"127.0.0.1:{admin}"},
         "store": {"url": "sqlite:///./data/tollgate.db"},
         "drain": "1s",
+        **({"access_log": {"file": "./data/access.log"}} if has_log else {}),
         # A run of some seconds at 10 % above the limit is then still admitted: what is measured is calls, not refusals.
         "limits": {"burst_ms": 1000},
         "accounts": [{"id": "bench", "activated_at": "2026-01-15T09:00:00+08:00", "opening": {"cash": "1000.00"}}],
@@ -71,7 +91,7 @@ def configuration(folder: Path, origin_port: int, ports: tuple[int, int, int], s
                 "spec": SPEC,
                 "region": "ap-guangzhou",
                 "charge": "payg",
-                "workers": 1,
+                "workers": workers,
                 "body_max": BODY_MAX,
                 "entry": [{"bind": f"127.0.0.1:{http}"}, {"bind": f"127.0.0.1:{https}", "tls": tls}],
             }
@@ -104,31 +124,6 @@ def _route(name: str, methods: list[str]) -> dict[str, Any]:
     return {"id": name, "methods": methods, "path": "/*", "qps": QPS - 2}
 
 
-def big_services(services: int = BIG_SERVICES, routes: int = BIG_ROUTES) -> list[dict[str, Any]]:
-    """Many services of many routes, the shape of a full instance; every third route has a parameter in it."""
-    return [
-        {
-            "id": f"service-{number}",
-            "routes": [{"id": f"r{route}", "methods": ["GET"], "path": big_route(route)} for route in range(routes)],
-        }
-        for number in range(services)
-    ]
-
-
-def big_route(route: int) -> str:
-    return f"/items/{route}/{{id}}" if route % 3 == 0 else f"/items/{route}/list"
-
-
-def big_paths(count: int, services: int = BIG_SERVICES, routes: int = BIG_ROUTES) -> tuple[str, ...]:
-    """Paths that hit routes all over the table, no two alike."""
-    paths = []
-    for number in range(count):
-        route = number * 7 % routes
-        path = big_route(route).replace("{id}", str(number))
-        paths.append(f"/service-{number * 31 % services}{path}")
-    return tuple(paths)
-
-
 def build() -> str | None:
     """Compiles these sources; what went wrong, or None."""
     done = subprocess.run([sys.executable, "-m", "gateway.compiled"], capture_output=True, text=True)
@@ -143,25 +138,30 @@ def start(
     services: list[dict[str, Any]],
     *,
     name: str = "steps",
-    tick: Callable[[], None] = lambda: None,
+    **settings: Any,
 ) -> Gateway:
-    """A ready node, its worker on the proxies' CPU and its control process on the other. Raises StartFailed."""
+    """A ready node: its worker on the proxies' CPU, a second one on the next, its control process on the load's.
+
+    ``settings``: as `configuration` takes them. Raises StartFailed.
+    """
     home = folder / f"gateway-{name}-{build}"
     home.mkdir()
     http, https, admin = free_ports(3)
     config = home / "tollgate.yaml"
-    config.write_text(configuration(folder, origin_port, (http, https, admin), services))
-    env = {"TOLLGATE_COMPILED": BUILDS[build], "TOLLGATE_ADMIN_TOKEN": secrets.token_urlsafe(24)}
+    config.write_text(configuration(folder, origin_port, (http, https, admin), services, **settings))
+    token = secrets.token_urlsafe(24)
+    env = {"TOLLGATE_COMPILED": BUILDS[build], "TOLLGATE_ADMIN_TOKEN": token}
     begun = time.monotonic()
     argv = [sys.executable, "-m", "gateway.main", "serve", "-c", str(config), "--log-level", "warning"]
     process = processes.start(f"gateway-{name}-{build}", argv, cpu=LOAD_CPU, env=env)
-    processes.wait_until(f"gateway-{name}-{build}", process, lambda: _is_ready(admin), seconds=_BIG_START_S, tick=tick)
+    processes.wait_until(f"gateway-{name}-{build}", process, lambda: _is_ready(admin), seconds=_START_S_MAX)
     start_s = time.monotonic() - begun
     pids = _workers(home)
-    for pid in pids:
-        pin(pid, PROXY_CPU)
+    for at, pid in enumerate(pids):
+        pin(pid, proxy_cpu(at))
     processes.afterwards(lambda: _kill(_workers(home)))
-    return Gateway(build, f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", pids, start_s)
+    urls = f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}"
+    return Gateway(build, *urls, pids, start_s, f"http://127.0.0.1:{admin}", token, process.pid, config)
 
 
 def _is_ready(admin: int) -> bool:

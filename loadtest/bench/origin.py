@@ -20,7 +20,7 @@ def config(folder: Path, port: int) -> str:
     """/hello: 35 bytes; /1k /100k /10m: files; /upload: reads the content whole, then answers as /hello."""
     return f"""
 worker_processes 1; daemon off; master_process off; pid {folder}/origin.pid; error_log stderr error;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 18000; }}
 http {{
  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nodelay on;
  {NGINX_PATHS.format(folder=folder)}

@@ -32,11 +32,11 @@ from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target_book import TargetBook
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.snapshot_file import Piece, SnapshotFile, encode
-from loadtest.bench.wrk import FIELDS, KEY
+from loadtest.bench.heads import DISTINCT, KEY, heads
+from metering.cells import CALLS
 from metering.clock import VirtualClock
 from metering.meter import Meter
 
-REQUESTS: Final = 4096
 REPEATS: Final = 12
 QPS: Final = 5_000_000  # Never reached here; its lease is the same 64 tokens as that of 50,000.
 ANSWER: Final = (
@@ -135,16 +135,6 @@ def snapshot(step: str) -> dict[str, Any]:
     }
 
 
-def requests() -> list[bytes]:
-    """As wrk sends them: no two alike."""
-    fields = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
-    return [
-        f"GET /s/hello?item={i} HTTP/1.1\r\nHost: 127.0.0.1:8443\r\n{fields}"
-        f"Cookie: theme=dark; lang=en; session={i * 2654435761:032x}\r\n\r\n".encode()
-        for i in range(1, REQUESTS + 1)
-    ]
-
-
 class _Path:
     """One client connection and one upstream connection, ready for requests."""
 
@@ -166,7 +156,7 @@ class _Path:
         self.core.matcher = Matcher(router)
         service = router.find(b"127.0.0.1", b"/s")
         assert service is not None
-        target = service.targets.targets[0]
+        target, self.row = service.targets.targets[0], service.row
         self.client, self.to_client = ClientConnection(self.core, "internet", "http"), _Transport()
         self.client.connection_made(cast(asyncio.Transport, self.to_client))
         self.upstream, self.to_upstream = UpstreamConnection(self.core, target, 60.0), _Transport()
@@ -185,26 +175,32 @@ class _Path:
         self.core.now_s = time.monotonic()  # what the sweep does for what is measured here
         return taken_ns / len(heads) / 1000
 
+    def calls(self) -> int:
+        """Counted so far."""
+        return int(self.core.meter.cells[self.row + CALLS])
 
-def measure_steps(folder: Path, repeats: int) -> dict[str, float]:
-    """By step, the median microseconds of an exchange; the steps take turns."""
+
+def measure_steps(folder: Path, repeats: int) -> tuple[dict[str, float], int, int]:
+    """By step, the median microseconds of an exchange; the steps take turns. Exchanges, and calls counted."""
     loop = uvloop.new_event_loop()
-    heads = requests()
+    asked = heads("/s/hello", "127.0.0.1:8443")
     paths = {step: _Path(folder, step, loop) for step in STEPS}
     samples: dict[str, list[float]] = {step: [] for step in STEPS}
     gc.freeze()
     for turn in range(repeats + 1):
         for step, path in paths.items():
-            taken = path.exchanges(heads)
+            taken = path.exchanges(asked)
             if turn:
                 samples[step].append(taken)
     for step, path in paths.items():
-        sent = len(heads) * (repeats + 1)
+        sent = len(asked) * (repeats + 1)
         if (path.to_client.written, path.to_upstream.written) != (sent, sent) or not path.to_client.last.startswith(
             b"HTTP/1.1 200 "
         ):
             raise RuntimeError(f"{step}: {sent} requests, {path.to_client.written} answers: {path.to_client.last!r}")
-    return {step: statistics.median(taken) for step, taken in samples.items()}
+    calls = sum(path.calls() for path in paths.values())
+    medians = {step: statistics.median(taken) for step, taken in samples.items()}
+    return medians, len(asked) * (repeats + 1) * len(STEPS), calls
 
 
 def measure_admission(folder: Path, repeats: int) -> dict[str, float]:
@@ -224,20 +220,22 @@ def measure_admission(folder: Path, repeats: int) -> dict[str, float]:
 
 def _admissions(admit: Callable[[int], object], now_ns: int) -> float:
     interval_ns = 20_010
-    nows = range(now_ns, now_ns + REQUESTS * interval_ns, interval_ns)
+    nows = range(now_ns, now_ns + DISTINCT * interval_ns, interval_ns)
     begun = time.perf_counter_ns()
     for now in nows:
         if admit(now) is not None:
             raise RuntimeError("refused at the limit's own pace")
-    return (time.perf_counter_ns() - begun) / REQUESTS / 1000
+    return (time.perf_counter_ns() - begun) / DISTINCT / 1000
 
 
 def main() -> int:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else REPEATS
     with tempfile.TemporaryDirectory(prefix="tollgate-path-") as folder:
-        steps, admission = measure_steps(Path(folder), repeats), measure_admission(Path(folder), repeats)
+        steps, exchanges, calls = measure_steps(Path(folder), repeats)
+        admission = measure_admission(Path(folder), repeats)
     suffix = Path(cast(str, sys.modules["gateway.proxy.client"].__file__)).suffix
-    json.dump({"is_compiled": suffix != ".py", "steps": steps, "admission": admission}, sys.stdout)
+    counts = {"exchanges": exchanges, "calls": calls}
+    json.dump({"is_compiled": suffix != ".py", **counts, "steps": steps, "admission": admission}, sys.stdout)
     return 0
 
 

@@ -23,6 +23,7 @@ from loadtest.processes import Processes, StartFailed, free_ports, listens
 
 NAMES: Final = ("nginx", "nginx-lua", "haproxy", "envoy", "caddy", "aiohttp")
 LIMIT: Final = 1_000_000  # requests a second: counted, never reached
+CONNECTIONS_MAX: Final = 16_384  # of nginx, both sides together
 UPLOAD_MAX: Final = "16m"
 _MODULES: Final = Path("/usr/lib/nginx/modules")
 _LUA_MODULES: Final = ("ndk_http_module.so", "ngx_http_lua_module.so")
@@ -158,13 +159,15 @@ def _nginx(place: Place, *, has_lua: bool) -> str:
     return f"""{modules}
 worker_processes 1; daemon off; master_process off; error_log stderr error;
 pid {place.folder}/nginx-{place.port}.pid;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {CONNECTIONS_MAX}; }}
 http {{
  access_log off; keepalive_requests 1000000000; tcp_nodelay on;
  {NGINX_PATHS.format(folder=place.folder)}
  limit_req_zone $server_name zone=all:1m rate={LIMIT}r/s;
  {shared}
- upstream origin {{ server 127.0.0.1:{place.origin_port}; keepalive 256; keepalive_requests 1000000000; }}
+ upstream origin {{
+  server 127.0.0.1:{place.origin_port}; keepalive {CONNECTIONS_MAX // 2}; keepalive_requests 1000000000;
+ }}
  server {{
   listen 127.0.0.1:{place.port} backlog=4096;
   listen 127.0.0.1:{place.tls_port} ssl backlog=4096;

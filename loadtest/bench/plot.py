@@ -46,9 +46,10 @@ def _panels(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, float]]
     """Title and bars of each panel."""
     panels = []
     for scenario in document["scenarios"]:
-        bars = [(r["target"], r["cpu_us_per_request"]) for r in scenario["rows"] if "cpu_us_per_request" in r]
+        figure = scenario.get("figure", "cpu_us_per_request")
+        bars = [(r["target"], r[figure]) for r in scenario["rows"] if figure in r]
         if bars:
-            panels.append((scenario["title"], bars))
+            panels.append((scenario["title"] + (": p99, ms" if figure == "p99_ms" else ""), bars))
     if document.get("path"):
         steps = [
             (f"{build}: {what}", taken)
@@ -63,7 +64,9 @@ def _panels(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, float]]
 def _bars(axes: Any, title: str, bars: list[tuple[str, float]]) -> None:
     names, values = [name for name, _ in bars], [value for _, value in bars]
     drawn = axes.barh(range(len(bars)), values, color=[_colour(name) for name in names], height=0.72)
-    axes.bar_label(drawn, labels=[f"{value:,.1f}" for value in values], padding=3, fontsize=8)
+    axes.bar_label(
+        drawn, labels=[f"{value:,.1f}" if value >= 10 else f"{value:.2f}" for value in values], padding=3, fontsize=8
+    )
     axes.set_yticks(range(len(bars)), names, fontsize=8)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10, loc="left")

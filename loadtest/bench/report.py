@@ -37,8 +37,13 @@ def show(document: Document, console: Console) -> None:
     """Everything that was measured, as tables."""
     for scenario in document["scenarios"]:
         console.print(scenario_table(scenario))
+        if scenario.get("facts"):
+            console.print(facts_table(scenario["facts"]))
     if document.get("path"):
         console.print(path_table(document["path"], "steps", "The request path alone, µs a request"))
+        console.print(
+            path_table(document["path"], "metering", "… with every limit and a key, metering taken out, µs a request")
+        )
         console.print(path_table(document["path"], "admission", "Admission alone, µs a request"))
     for line in document["left_out"]:
         console.print(f"left out: {line}", style="yellow", highlight=False, markup=False)
@@ -92,13 +97,24 @@ def scenario_table(scenario: Document) -> Table:
     return table
 
 
+def facts_table(facts: Document) -> Table:
+    """What was found out beside the rounds: a line for each thing, a column for each target."""
+    table = Table()
+    table.add_column("also")
+    for target in facts:
+        table.add_column(target, justify="right")
+    for what in dict.fromkeys(what for found in facts.values() for what in found):
+        table.add_row(what, *(f"{found[what]:,g}" if what in found else "" for found in facts.values()))
+    return table
+
+
 def path_table(path: Document, part: str, title: str) -> Table:
     builds = list(path)
     table = Table(title=title, title_justify="left")
     table.add_column("with")
     for build in builds:
         table.add_column(build, justify="right")
-        if part == "steps":
+        if part != "admission":
             table.add_column("adds", justify="right")
     before: dict[str, float] = {}
     for what in path[builds[0]][part]:
@@ -106,7 +122,7 @@ def path_table(path: Document, part: str, title: str) -> Table:
         for build in builds:
             taken = path[build][part][what]
             cells.append(f"{taken:.2f}")
-            if part == "steps":
+            if part != "admission":
                 cells.append(f"{taken - before[build]:+.2f}" if build in before else "")
             before[build] = taken
         table.add_row(what, *cells)

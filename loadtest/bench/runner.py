@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from loadtest.bench import machine, wrk
-from loadtest.bench.scenarios import Run
+from loadtest.bench import machine, paced, wrk
+from loadtest.bench.stage import Run
 from loadtest.bench.wrk import Seen
 
 WARM_UP_S: Final = 1.0
@@ -90,7 +90,7 @@ def measure(
                     sample = _sample(run, seconds if turn else WARM_UP_S, folder, load_pids)
                     if turn:
                         row.samples.append(sample)
-                except (wrk.WrkFailed, OSError) as error:
+                except (wrk.WrkFailed, paced.PacedFailed, OSError) as error:
                     row.error = str(error)
             advance(run.target)
     return list(rows.values())
@@ -101,8 +101,14 @@ def _sample(run: Run, seconds: float, folder: Path, load_pids: Sequence[int]) ->
         return machine.children_us() + machine.cpu_us(load_pids)
 
     machine_before, own_before, load_before = machine.cpu_times(), machine.cpu_us(run.pids), load_us()
-    seen = wrk.run(run.url, run.load, seconds, folder)
+    seen = _seen(run, seconds, folder)
     own_us = machine.cpu_us(run.pids) - own_before
     known_us = own_us + load_us() - load_before
     elsewhere = machine.busy_elsewhere(machine_before, machine.cpu_times(), known_us)
     return Sample(seen, own_us / max(1, seen.requests), elsewhere)
+
+
+def _seen(run: Run, seconds: float, folder: Path) -> Seen:
+    if run.rate is None:
+        return wrk.run(run.url, run.load, seconds, folder)
+    return paced.run(run.url, run.load.paths[0], run.rate, seconds)

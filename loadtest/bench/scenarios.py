@@ -2,100 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-from loadtest.bench import node
+from loadtest.bench import half_load, node, routes, scale
 from loadtest.bench.node import Gateway
 from loadtest.bench.peers import Peer
+from loadtest.bench.stage import Plan, Run, Stage
 from loadtest.bench.wrk import Load
+
+CPU: Final = "cpu_us_per_request"
+P99: Final = "p99_ms"
+LOGGED: Final = "access log"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """``load`` is what every target is asked. ``has_peers`` False: the gateway alone, in several settings."""
+    """``plan`` starts what it measures, and says what that is. ``figure``: of a row, what the picture shows."""
 
     name: str
     title: str
-    load: Load
-    is_tls: bool = False
-    has_peers: bool = True
+    plan: Callable[[Stage], Plan]
+    figure: str = CPU
 
 
-@dataclass(frozen=True)
-class Run:
-    """One target of a scenario: where wrk goes, and whose CPU time it is."""
+def beside_peers(load: Load, stage: Stage, *, is_tls: bool = False) -> Plan:
+    """The same request to the gateway with all that it does, and to every other proxy."""
+    asked: list[tuple[Gateway | Peer, Load]] = [(one, below(f"/{node.FULL}", load)) for one in stage.gateways]
+    asked += [(peer, load) for peer in stage.peers]
+    return Plan([Run(one.name, one.tls_url if is_tls else one.url, load, one.pids) for one, load in asked])
 
-    target: str
-    url: str
-    load: Load
-    pids: tuple[int, ...]
+
+def features(stage: Stage) -> Plan:
+    """The small request with one feature more in each step; the access log is a node's, so that needs its own."""
+    steps = [
+        Run(f"{gateway.build}: {step}", gateway.url, below(f"/{step}", Load()), gateway.pids)
+        for step in node.STEPS
+        for gateway in stage.gateways
+    ]
+    logged = [
+        Run(f"{one.build}: {node.FULL} + {LOGGED}", one.url, below(f"/{node.FULL}", Load()), one.pids)
+        for one in stage.start_gateways("log", node.step_services(), has_log=True)
+    ]
+    return Plan(steps + logged)
+
+
+def below(prefix: str, load: Load) -> Load:
+    """The same requests below a service's path."""
+    return replace(load, paths=tuple(prefix + path for path in load.paths))
 
 
 SCENARIOS: Final = {
     one.name: one
     for one in (
-        Scenario("small", "small request, 35-byte answer", Load()),
-        Scenario("1k", "1 KiB answer", Load(("/1k",))),
-        Scenario("100k", "100 KiB answer", Load(("/100k",), connections=32)),
-        Scenario("10m", "10 MiB answer", Load(("/10m",), connections=8)),
-        Scenario("up100k", "100 KiB upload", Load(("/upload",), 32, "POST", 100 << 10, distinct=64)),
-        Scenario("up1m", "1 MiB upload", Load(("/upload",), 8, "POST", 1 << 20, distinct=8)),
-        Scenario("connect", "a new connection for each request", Load(closes=True)),
-        Scenario("tls", "small request over TLS", Load(), is_tls=True),
-        Scenario("features", "small request, features switched on one by one", Load(), has_peers=False),
-        Scenario("routes", "2,000 services of 100 routes", Load(), has_peers=False),
+        Scenario("small", "small request, 35-byte answer", partial(beside_peers, Load())),
+        Scenario("1k", "1 KiB answer", partial(beside_peers, Load(("/1k",)))),
+        Scenario("100k", "100 KiB answer", partial(beside_peers, Load(("/100k",), connections=32))),
+        Scenario("10m", "10 MiB answer", partial(beside_peers, Load(("/10m",), connections=8))),
+        Scenario(
+            "up100k",
+            "100 KiB upload",
+            partial(beside_peers, Load(("/upload",), 32, "POST", 100 << 10, distinct=64)),
+        ),
+        Scenario("up1m", "1 MiB upload", partial(beside_peers, Load(("/upload",), 8, "POST", 1 << 20, distinct=8))),
+        Scenario("connect", "a new connection for each request", partial(beside_peers, Load(closes=True))),
+        Scenario("tls", "small request over TLS", partial(beside_peers, Load(), is_tls=True)),
+        Scenario("features", "small request, features switched on one by one", features),
+        Scenario("p99", "small request at half of the most, from when it was due", half_load.plan, P99),
+        Scenario("connections", "small request over so many connections", scale.connections),
+        Scenario("workers", "small request, one worker and two", scale.workers),
+        Scenario("routes", "2,000 services of 100 routes", routes.plan),
     )
 }
 QUICK: Final = ("small", "100k", "features")
-# More paths than the gateway keeps matches for (8,192), so that each request is matched anew.
-COLD_PATHS: Final = 20_000
-WARM_PATHS: Final = 2_000
-
-
-def runs(scenario: Scenario, gateways: Sequence[Gateway], peers: Sequence[Peer]) -> list[Run]:
-    """The targets of a scenario, in the order in which they take turns."""
-    if scenario.name == "features":
-        return [
-            Run(f"{gateway.build}: {step}", gateway.url, _below(f"/{step}", scenario.load), gateway.pids)
-            for step in node.STEPS
-            for gateway in gateways
-        ]
-    if scenario.name == "routes":
-        return [run for gateway in gateways for run in big_runs(gateway)]
-    ours = [
-        Run(
-            f"tollgate {gateway.build}",
-            gateway.tls_url if scenario.is_tls else gateway.url,
-            _below(f"/{node.FULL}", scenario.load),
-            gateway.pids,
-        )
-        for gateway in gateways
-    ]
-    theirs = [Run(peer.name, peer.tls_url if scenario.is_tls else peer.url, scenario.load, peer.pids) for peer in peers]
-    return ours + theirs
-
-
-def big_runs(gateway: Gateway) -> list[Run]:
-    """One path, few paths and many paths of a table of 200,000 routes."""
-    return [
-        Run(f"{gateway.build}: {name}", gateway.url, Load(paths=paths, distinct=len(paths) * copies), gateway.pids)
-        for name, paths, copies in (
-            ("one path", node.big_paths(1), 4096),
-            ("2,000 paths", node.big_paths(WARM_PATHS), 2),
-            ("20,000 paths", node.big_paths(COLD_PATHS), 1),
-        )
-    ]
-
-
-def _below(prefix: str, load: Load) -> Load:
-    """The same requests below a service's path."""
-    return Load(
-        tuple(prefix + path for path in load.paths),
-        load.connections,
-        load.method,
-        load.body_bytes,
-        load.closes,
-        load.distinct,
-    )

@@ -10,20 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest.bench.heads import DISTINCT, FIELDS
 from loadtest.bench.machine import LOAD_CPU
 
-# What an SDK sends with a call, about 550 bytes together with the cookie. The benchmark's key is Authorization's value.
-KEY: Final = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MjQyIn0.pYX8kP2mW5uVt0qLr7cZ3nBd6hJs1eGa"
-FIELDS: Final = {
-    "User-Agent": "shop-sdk/4.2 (Linux x86_64; Python 3.11) http-client/2.1 build/20261120",
-    "Accept": "application/json, text/plain;q=0.9, */*;q=0.5",
-    "Accept-Encoding": "gzip, deflate, br",
-    "Accept-Language": "en-GB,en;q=0.8,zh-CN;q=0.6",
-    "Authorization": KEY,
-}
-DISTINCT: Final = 4096
 _UNIT_MS: Final = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
-# No two of the requests in a row are the same: a cache of whole heads would flatter whoever has one.
 _SCRIPT: Final = """\
 local ask = %s
 local requests, n, size = {}, 0, 0
@@ -54,7 +44,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Seen:
-    """One run of wrk. ``failed``: answers outside 2xx and 3xx; ``broken``: connections and reads that failed."""
+    """One run of a client. ``failed``: answers outside 2xx and 3xx; ``broken``: connections and reads that failed."""
 
     requests: int
     requests_per_s: float
@@ -63,6 +53,7 @@ class Seen:
     failed: int = 0
     broken: int = 0
     read_bytes_per_s: float = 0.0
+    late_p99_ms: float = 0.0  # how late a paced client itself sent
 
 
 class WrkFailed(Exception):

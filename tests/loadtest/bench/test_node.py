@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from config.loading import load_settings
-from loadtest.bench import node
+from loadtest.bench import node, routes
 from loadtest.bench.peers import make_certificate
 
 
-def settings(folder: Path, services: list[dict[str, Any]]) -> Any:
+def settings(folder: Path, services: list[dict[str, Any]], **more: Any) -> Any:
     make_certificate(folder)
     file = folder / "tollgate.yaml"
-    file.write_text(node.configuration(folder, 9001, (18080, 18443, 18081), services))
+    file.write_text(node.configuration(folder, 9001, (18080, 18443, 18081), services, **more))
     return load_settings(file)
 
 
@@ -47,25 +47,19 @@ def test_each_step_adds_one_feature_to_the_one_before(tmp_path: Path) -> None:
     assert [sum(switched_on) for switched_on in features.values()] == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_big_table_is_sound_in_small(tmp_path: Path) -> None:
-    made = settings(tmp_path, node.big_services(services=5, routes=7))
-    assert len(made.services) == 5 and {len(service.routes) for service in made.services} == {7}
-
-
-def test_the_paths_of_the_big_table_hit_its_routes() -> None:
-    paths = node.big_paths(200, services=5, routes=7)
-    assert len(set(paths)) > 100
-    known = {f"/service-{service}{node.big_route(route)}" for service in range(5) for route in range(7)}
-    for path in paths:
-        head, _, last = path.rpartition("/")
-        assert path in known or f"{head}/{{id}}" in known, last
+def test_workers_and_the_access_log_are_as_asked(tmp_path: Path) -> None:
+    one = settings(tmp_path, node.step_services())
+    other = settings(tmp_path, node.step_services(), workers=2, has_log=True)
+    assert (one.instances[0].workers, one.access_log) == (1, None)
+    assert other.instances[0].workers == 2
+    assert other.access_log.share == 1.0
 
 
 def test_the_spec_has_room_for_the_big_table() -> None:
     from config.catalog import load_catalog
 
     spec = load_catalog().spec(node.SPEC)
-    assert spec.services_max >= node.BIG_SERVICES
+    assert spec.services_max >= routes.SERVICES
     assert spec.qps.instance == node.QPS
 
 

@@ -7,6 +7,7 @@ def test_the_probe_answers_every_request_with_every_feature() -> None:
     figures = path.measure(["plain"], rounds=1, repeats=1)
     assert list(figures["plain"]["steps"]) == list(path_probe.STEPS)
     assert set(figures["plain"]["admission"]) == {"1 level", "3 levels"}
+    assert list(figures["plain"]["metering"]) == ["without", "with"]
     assert all(taken > 0 for part in figures["plain"].values() for taken in part.values())
 
 

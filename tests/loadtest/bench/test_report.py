@@ -29,7 +29,13 @@ DOCUMENT: dict[str, Any] = {
             ],
         }
     ],
-    "path": {"plain": {"steps": {"open": 9.0, "key": 12.5}, "admission": {"3 levels": 0.2}}},
+    "path": {
+        "plain": {
+            "steps": {"open": 9.0, "key": 12.5},
+            "admission": {"3 levels": 0.2},
+            "metering": {"without": 9.5, "with": 12.5},
+        }
+    },
     "left_out": ["envoy: no envoy on the path"],
 }
 
@@ -50,8 +56,24 @@ def test_ratios_are_against_the_compiled_build() -> None:
 
 def test_the_report_has_every_target_what_failed_and_what_was_left_out() -> None:
     text = shown(DOCUMENT)
-    for part in ("tollgate compiled", "0.50", "wrk ended with 1", "left out: envoy", "+3.50", "ours alone"):
+    for part in ("tollgate compiled", "0.50", "wrk ended with 1", "left out: envoy", "+3.50", "+3.00", "ours alone"):
         assert part in text
+
+
+def test_what_else_was_found_is_shown_by_target() -> None:
+    facts = {"plain": {"start, s": 21.5}, "compiled": {"start, s": 19.0, "reload live, s": 12.25}}
+    scenario = {"name": "routes", "title": "routes", "rows": [row("plain: one path", 10.0)], "facts": facts}
+    lines = shown({**DOCUMENT, "scenarios": [scenario]}).splitlines()
+    start, reload = (next(line for line in lines if what in line) for what in ("start, s", "reload live, s"))
+    assert "21.5" in start and "19" in start
+    assert "12.25" in reload
+
+
+def test_the_picture_of_a_scenario_shows_its_figure() -> None:
+    scenario = {"name": "p99", "title": "half", "figure": "p99_ms", "rows": [row("nginx", 10.0)]}
+    ((title, bars),) = plot._panels({"scenarios": [scenario]})
+    assert title == "half: p99, ms"
+    assert bars == [("nginx", 2.0)]
 
 
 def test_a_noisy_run_says_so() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.bench import machine, runner
-from loadtest.bench.node import STEPS, Gateway
-from loadtest.bench.peers import Peer
 from loadtest.bench.runner import Row, Sample
-from loadtest.bench.scenarios import SCENARIOS, Run, runs
+from loadtest.bench.stage import Run
 from loadtest.bench.wrk import Load, Seen
 
 FAKE_WRK = """#!/bin/sh
@@ -70,18 +68,18 @@ def test_cpu_time_is_read_past_any_name() -> None:
     assert machine._ticks(stat) == 11 + 12
 
 
+def test_memory_is_the_share_of_the_process() -> None:
+    rollup = "7f-8f ---p 0 00:00 0 [rollup]\nRss: 900 kB\nPss:             12 kB\nPss_Dirty: 7 kB\n"
+    assert machine._pss_bytes(rollup) == 12 * 1024
+    assert machine.pss_bytes([os.getpid()]) > 1 << 20
+
+
+def test_workers_have_a_cpu_each_while_there_are_enough() -> None:
+    assert machine.proxy_cpu(0) == machine.PROXY_CPU
+    assert {machine.proxy_cpu(at) for at in range(64)} == os.sched_getaffinity(0)
+
+
 def test_what_others_used_is_what_is_left_of_the_machine() -> None:
     tick_us = 1e6 / os.sysconf("SC_CLK_TCK")
     assert machine.busy_elsewhere((0, 0), (150, 200), 100 * tick_us) == 0.25
     assert machine.busy_elsewhere((0, 0), (90, 200), 100 * tick_us) == 0.0
-
-
-def test_every_scenario_has_targets() -> None:
-    gateway = Gateway("compiled", "http://g", "https://g", (1,), 1.0)
-    peer = Peer("nginx", "http://n", "https://n", (2,))
-    for scenario in SCENARIOS.values():
-        made = runs(scenario, [gateway], [peer])
-        assert made and len({one.target for one in made}) == len(made)
-        assert any(one.target == "nginx" for one in made) == scenario.has_peers
-        assert all(one.url.startswith("https:") == scenario.is_tls for one in made)
-    assert len(runs(SCENARIOS["features"], [gateway], [peer])) == len(STEPS)

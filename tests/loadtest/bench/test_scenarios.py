@@ -1,0 +1,119 @@
+"""Every scenario says whom it measures, and what it starts for that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.bench import half_load, node, routes, runner, scale
+from loadtest.bench.node import STEPS, Gateway
+from loadtest.bench.peers import Peer
+from loadtest.bench.runner import Row, Sample
+from loadtest.bench.scenarios import SCENARIOS
+from loadtest.bench.stage import Run, Stage
+from loadtest.bench.wrk import Load, Seen
+from loadtest.processes import Processes
+
+
+class Standing(Stage):
+    """Proxies that are only named, this process in place of each; what was to be started is written down."""
+
+    started: list[tuple[str, dict[str, Any]]]
+
+    def start_gateways(self, name: str, services: list[dict[str, Any]], **settings: Any) -> list[Gateway]:
+        self.started.append((name, settings))
+        config = self.folder / "tollgate.yaml"
+        pids = (os.getpid(),)
+        return [
+            Gateway(build, f"http://{name}", f"https://{name}", pids, 1.0, "http://admin", "token", 1, config)
+            for build in node.BUILDS
+        ]
+
+    def start_peers(self, names: Sequence[str]) -> list[Peer]:
+        return [Peer(name, f"http://{name}", f"https://{name}", (os.getpid(),)) for name in names]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    names = ("nginx", "caddy")
+    made = Standing(Processes(tmp_path), tmp_path, 1, builds=list(node.BUILDS), peer_names=names, seconds=1)
+    made.started = []
+    monkeypatch.setattr(scale, "at_rest_bytes", lambda *_: 2560.0)
+    monkeypatch.setattr(runner, "measure", lambda runs, *_: [measured(run.target, 1.0, 30_149) for run in runs])
+    return made
+
+
+def measured(target: str, p99_ms: float, requests_per_s: float = 100.0) -> Row:
+    return Row(target, [Sample(Seen(100, requests_per_s, 0.5, p99_ms, late_p99_ms=0.25), 10.0, 0.0)])
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_every_scenario_measures_both_builds_and_no_target_twice(name: str, stage: Standing) -> None:
+    runs = SCENARIOS[name].plan(stage).runs
+    assert len({run.target for run in runs}) == len(runs)
+    for build in node.BUILDS:
+        assert any(build in run.target for run in runs)
+    assert all(run.url.startswith("https:") == (name == "tls") for run in runs)
+    with_peers = name not in {"features", "workers", "routes"}
+    assert any(run.target.startswith("nginx") for run in runs) == with_peers
+
+
+def test_features_are_steps_and_then_the_log(stage: Standing) -> None:
+    runs = SCENARIOS["features"].plan(stage).runs
+    assert len(runs) == (len(STEPS) + 1) * len(node.BUILDS)
+    assert runs[-1].target == "compiled: key + access log"
+    assert ("log", {"has_log": True}) in stage.started
+
+
+def test_connections_are_of_fresh_proxies_each_count_of_all_in_turn(stage: Standing) -> None:
+    plan = SCENARIOS["connections"].plan(stage)
+    assert [run.load.connections for run in plan.runs] == [n for n in scale.CONNECTIONS for _ in range(3)]
+    assert [name for name, _ in stage.started] == ["connections"]
+    assert plan.facts([])["nginx"] == {"one of 5,000 connections at rest, KiB": 2.5}
+
+
+def test_workers_are_one_and_two(stage: Standing) -> None:
+    runs = SCENARIOS["workers"].plan(stage).runs
+    assert [run.target for run in runs] == [
+        "plain: 1 worker",
+        "compiled: 1 worker",
+        "plain: 2 workers",
+        "compiled: 2 workers",
+    ]
+    assert stage.started[1] == ("workers-2", {"workers": 2})
+
+
+def test_half_load_is_half_of_our_most_for_both_and_one_nginx_for_two_builds_of_one_speed(stage: Standing) -> None:
+    plan = SCENARIOS["p99"].plan(stage)
+    assert [run.target for run in plan.runs] == [
+        "tollgate plain, 15,100/s",
+        "nginx, 15,100/s",
+        "tollgate compiled, 15,100/s",
+    ]
+    assert {run.rate for run in plan.runs} == {15_100}
+
+
+def test_what_lies_between_is_by_round() -> None:
+    ours, theirs = Run("a", "http://a", Load(), (), 100), Run("b", "http://b", Load(), (), 100)
+    rows = {"a": measured("a", 0), "b": measured("b", 0)}
+    for row, p99s in ((rows["a"], (1.0, 9.0, 3.0)), (rows["b"], (0.5, 1.0, 2.75))):
+        row.samples = [measured("", p99).samples[0] for p99 in p99s]
+    assert half_load.apart(rows, ours, theirs) == {"p99 behind nginx's, ms": 0.5, "client late, p99 ms": 0.25}
+    rows["b"].error = "gone"
+    assert half_load.apart(rows, ours, theirs) == {"client late, p99 ms": 0.25}
+    assert half_load.apart({**rows, "a": Row("a", error="gone")}, ours, theirs) == {}
+
+
+def test_the_paths_of_the_full_table_hit_its_routes() -> None:
+    paths = routes.paths(200, services=5, routes=7)
+    assert len(set(paths)) > 100
+    known = {f"/service-{service}{routes.route(route)}" for service in range(5) for route in range(7)}
+    for path in paths:
+        head, _, last = path.rpartition("/")
+        assert path in known or f"{head}/{{id}}" in known, last
+    made = routes.services(5, 7)
+    assert len(made) == 5 and {len(service["routes"]) for service in made} == {7}
