@@ -8,7 +8,7 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,7 +18,8 @@ from loadtest.bench.runner import Row
 from loadtest.bench.stage import Facts, Plan, Run, Stage
 from loadtest.bench.wrk import Load
 
-SERVICES, ROUTES = 2000, 100
+# One less than the most of the spec, 2,000: one is added while it runs.
+SERVICES, ROUTES = 1999, 100
 # More paths than the gateway keeps matches for (8,192), so that each request is matched anew.
 COLD_PATHS: Final = 20_000
 WARM_PATHS: Final = 2_000
@@ -55,14 +56,16 @@ def plan(stage: Stage) -> Plan:
     alone = {gateway.build: gateway for gateway in stage.gateways}
     full = stage.start_gateways("routes", services())
     at_start = {gateway.build: _pss_mib(gateway) for gateway in full}
+    for gateway in full:
+        _ask_every_service(gateway)
     runs = [run for gateway in full for run in _runs(gateway, alone.get(gateway.build))]
 
     def facts(_: Sequence[Row]) -> Facts:
         return {
             gateway.build: {
                 "start, s": round(gateway.start_s, 1),
-                "service added live, s": round(_live_s(gateway, f"/{_add(gateway)}/hello"), 2),
-                "reload live, s": round(_live_s(gateway, _reload(gateway)), 1),
+                "service added over the API, s": round(live_s(gateway, add), 2),
+                "file with one changed, s": round(live_s(gateway, reload), 1),
                 "worker at start, MiB": at_start[gateway.build],
                 "worker with every service asked, MiB": _pss_mib(gateway),
                 **({"worker with one route, MiB": _pss_mib(alone[gateway.build])} if gateway.build in alone else {}),
@@ -86,24 +89,33 @@ def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
     ]
 
 
+def _ask_every_service(gateway: Gateway) -> None:
+    """A service's routes are read at its first request: that is a cost of the start, and none of each request."""
+    connection = http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=10)
+    for path in paths(SERVICES):
+        connection.request("GET", path)
+        connection.getresponse().read()
+    connection.close()
+
+
 def _pss_mib(gateway: Gateway) -> float:
     return round(machine.pss_bytes(gateway.pids) / 2**20, 1)
 
 
-def _add(gateway: Gateway) -> str:
-    """Adds a service over the admin API; its id."""
+def add(gateway: Gateway) -> str:
+    """Adds a service over the admin API; a path of it."""
     settings = json.loads(gateway.config.read_text())
-    service = {**settings["services"][0], "id": "added", "routes": []}
+    service = {**settings["services"][0], "id": "added"}
     request = urllib.request.Request(
         f"{gateway.admin_url}/v1/services",
         json.dumps(service).encode(),
         {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"},
     )
     urllib.request.urlopen(request, timeout=LIVE_S_MAX).close()
-    return str(service["id"])
+    return f"/added{route(1)}"
 
 
-def _reload(gateway: Gateway) -> str:
+def reload(gateway: Gateway) -> str:
     """Has the node read its file, of which one service has changed; a path that only the new one has."""
     settings = json.loads(gateway.config.read_text())
     settings["services"][0]["path"] = "/moved"
@@ -112,9 +124,10 @@ def _reload(gateway: Gateway) -> str:
     return f"/moved{route(1)}"
 
 
-def _live_s(gateway: Gateway, path: str) -> float:
-    """Seconds until the worker knows ``path``. Raises TimeoutError."""
+def live_s(gateway: Gateway, act: Callable[[Gateway], str]) -> float:
+    """Seconds from ``act`` until the worker knows the path that it returned. Raises TimeoutError."""
     begun = time.monotonic()
+    path = act(gateway)
     connection = http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=10)
     try:
         while True:

@@ -87,7 +87,7 @@ def measure(
             row = rows[run.target]
             if row.error is None:
                 try:
-                    sample = _sample(run, seconds if turn else WARM_UP_S, folder, load_pids)
+                    sample = _sample(run, max(seconds, run.seconds_min) if turn else WARM_UP_S, folder, load_pids)
                     if turn:
                         row.samples.append(sample)
                 except (wrk.WrkFailed, paced.PacedFailed, OSError) as error:

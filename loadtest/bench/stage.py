@@ -26,7 +26,8 @@ Step = Callable[[str], AbstractContextManager[object]]
 class Run:
     """One target of a scenario: where the load goes, and whose CPU time it is.
 
-    ``rate``: requests a second, by the paced client; None: as many as are answered, by wrk.
+    ``rate``: requests a second, by the paced client; None: as many as are answered, by wrk. ``seconds_min``: a round of
+    it is at least so long.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Run:
     load: Load
     pids: tuple[int, ...]
     rate: float | None = None
+    seconds_min: float = 0.0
 
 
 def _nothing(_: Sequence[Row]) -> Facts:

@@ -21,6 +21,8 @@ from loadtest.compare.shapes import SPIKE_FROM, SPIKE_TO
 
 ADMITTED, REFUSED, FAILED, OFFERED, LIMIT = "#3a9e6e", "#d9534f", "#6c3483", "#1f2d3d", "#1f2d3d"
 FAST, SLOW, FLOOD = "#2b7bba", "#e08a1e", "#fbe9e7"
+# Of two sides beside each other: shared and dedicated, outside and tollgate. No other thing has these colours.
+ONE, OTHER = "#9fb0c3", "#3d5a80"
 _DPI = 110
 
 
@@ -145,26 +147,24 @@ def _mix(run: Run, seen: Mapping[str, Recorder]) -> Any:
     names = kinds(seen[SHARED]) or kinds(seen[DEDICATED])
     height = 0.36
     for offset, (offer, colour) in zip(
-        (-height / 2, height / 2), zip(run.offers, (FAST, SLOW), strict=True), strict=True
+        (-height / 2, height / 2), zip(run.offers, (ONE, OTHER), strict=True), strict=True
     ):
         record = seen[offer.instance]
         wholes = [total(record, lambda kind, _, name=name: kind == name) for name in names]  # type: ignore[misc]
         places = [at + offset for at in range(len(names))]
-        drawn = counts.barh(places, [one.sent for one in wholes], height, color=colour, label=offer.instance)
-        missing = [one.sent - one.admitted for one in wholes]
-        labels = [
-            f"{one.sent:,} sent" + (f", {gone} NOT admitted" if gone else ", all answered")
-            for one, gone in zip(wholes, missing, strict=True)
-        ]
+        answered = [one.admitted / max(1, one.sent) for one in wholes]
+        counts.barh(places, answered, height, color=colour, label=offer.instance)
+        drawn = counts.barh(places, [1 - share for share in answered], height, left=answered, color=REFUSED)
+        labels = [f"{one.admitted:,} of {one.sent:,}" for one in wholes]
         counts.bar_label(drawn, labels, padding=4, fontsize=9)
         medians = [percentile(one.latencies, P50, answers_min=3) for one in wholes]
         drawn = times.barh(places, medians, height, color=colour)
         times.bar_label(drawn, [f"{ms:,.1f} ms" if ms == ms else "too few" for ms in medians], padding=4, fontsize=9)
     counts.set_yticks(range(len(names)), names, fontsize=11)
     counts.invert_yaxis()
-    counts.set_title("requests", loc="left", fontsize=12)
-    counts.set_xlim(0, counts.get_xlim()[1] * 1.45)
-    counts.legend(loc="lower right", frameon=False)
+    counts.set_title("answered (red: not)", loc="left", fontsize=12)
+    counts.set_xlim(0, 1.3)
+    counts.legend(loc="lower right", bbox_to_anchor=(1.01, 0.99), ncols=2, fontsize=9, frameon=False, borderpad=0)
     times.set_xscale("log")
     times.set_title("half answered within", loc="left", fontsize=12)
     times.set_xlim(0.5, times.get_xlim()[1] * 4)
@@ -183,7 +183,7 @@ def draw_audit(checks: Sequence[Check], path: Path) -> None:
     for at, check in enumerate(checks):
         outside, inside = (float(figure_.replace(",", "")) for figure_ in (check.outside, check.inside))
         most = max(outside, inside) or 1.0
-        colours = (FAST, ADMITTED) if check.is_equal else (REFUSED, REFUSED)
+        colours = (ONE, OTHER) if check.is_equal else (REFUSED, REFUSED)
         for offset, value, text, colour in (
             (-0.2, outside, check.outside, colours[0]),
             (0.2, inside, check.inside, colours[1]),
@@ -201,7 +201,7 @@ def draw_audit(checks: Sequence[Check], path: Path) -> None:
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     wrong = sum(not check.is_equal for check in checks)
     title = "Everything adds up" if not wrong else f"{wrong} of {len(checks)} do NOT add up"
-    figure.suptitle(f"{title}: outside (blue) and tollgate (green)", fontweight="bold", fontsize=14, x=0.012, ha="left")
+    figure.suptitle(f"{title}: outside (light) and tollgate (dark)", fontweight="bold", fontsize=14, x=0.012, ha="left")
     figure.tight_layout(rect=(0, 0, 1, 0.98))
     figure.savefig(path, dpi=_DPI)
     pyplot.close(figure)

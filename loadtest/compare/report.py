@@ -29,7 +29,7 @@ footer { margin-top: 2rem; color: #667 }
 </style></head><body>
 <h1>Shared and dedicated under load: {{ "everything adds up" if adds_up else "something does NOT add up" }}</h1>
 <p>Green was admitted, red was refused by the limit; the dark line is what was offered, the dashed one the limit.
-Both scales below a pair of pictures are the same.</p>
+The times of two instances side by side are on one scale.</p>
 {% for run in runs %}<section>
 <img alt="{{ run.title }}" src="data:image/png;base64,{{ run.picture }}">
 <table><tr><th>instance</th><th>limit</th><th>sent</th><th>admitted</th><th>refused</th><th>failed</th>

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import half_load, node, routes, runner, scale
+from loadtest.bench import half_load, node, origin, routes, runner, scale
 from loadtest.bench.node import STEPS, Gateway
-from loadtest.bench.peers import Peer
+from loadtest.bench.peers import Peer, make_certificate
 from loadtest.bench.runner import Row, Sample
 from loadtest.bench.scenarios import SCENARIOS
 from loadtest.bench.stage import Run, Stage
 from loadtest.bench.wrk import Load, Seen
-from loadtest.processes import Processes
+from loadtest.processes import Processes, free_ports
+from tests.installed import needed
 
 
 class Standing(Stage):
@@ -43,6 +44,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
     made = Standing(Processes(tmp_path), tmp_path, 1, builds=list(node.BUILDS), peer_names=names, seconds=1)
     made.started = []
     monkeypatch.setattr(scale, "at_rest_bytes", lambda *_: 2560.0)
+    monkeypatch.setattr(routes, "_ask_every_service", lambda _: None)
     monkeypatch.setattr(runner, "measure", lambda runs, *_: [measured(run.target, 1.0, 30_149) for run in runs])
     return made
 
@@ -72,6 +74,7 @@ def test_features_are_steps_and_then_the_log(stage: Standing) -> None:
 def test_connections_are_of_fresh_proxies_each_count_of_all_in_turn(stage: Standing) -> None:
     plan = SCENARIOS["connections"].plan(stage)
     assert [run.load.connections for run in plan.runs] == [n for n in scale.CONNECTIONS for _ in range(3)]
+    assert [run.seconds_min for run in plan.runs] == [0.0] * 6 + [scale.MANY_S_MIN] * 6
     assert [name for name, _ in stage.started] == ["connections"]
     assert plan.facts([])["nginx"] == {"one of 5,000 connections at rest, KiB": 2.5}
 
@@ -117,3 +120,17 @@ def test_the_paths_of_the_full_table_hit_its_routes() -> None:
         assert path in known or f"{head}/{{id}}" in known, last
     made = routes.services(5, 7)
     assert len(made) == 5 and {len(service["routes"]) for service in made} == {7}
+
+
+def test_changes_of_a_running_node_are_live_when_their_time_is_taken(tmp_path: Path) -> None:
+    """A small table of the same shape: a service added over the API, then the file with a change in it."""
+    for program in ("nginx", "openssl", "taskset"):
+        needed(program)
+    (port,) = free_ports(1)
+    make_certificate(tmp_path)
+    with Processes(tmp_path) as processes:
+        origin.start(processes, tmp_path, port)
+        gateway = node.start(processes, tmp_path, port, "plain", routes.services(3, 3))
+        assert 0 < routes.live_s(gateway, routes.add) < routes.LIVE_S_MAX
+        assert 0 < routes.live_s(gateway, routes.reload) < routes.LIVE_S_MAX
+        assert scale.at_rest_bytes(gateway, "/moved" + routes.route(1), count=50) >= 0
