@@ -33,7 +33,12 @@ def draw(document: dict[str, Any], path: Path) -> list[Path]:
         for axes in row[len(line) :]:
             axes.set_axis_off()
     machine = document["machine"]
-    figure.suptitle("CPU time of the proxy for each request, µs (less is better)", fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(
+        "CPU time of the proxy for each request, µs, where nothing else is said (less is better)",
+        fontweight="bold",
+        x=0.01,
+        ha="left",
+    )
     figure.text(0.01, 0.004, f"{machine['date']}, {machine['cpus']} x {machine['cpu']}", fontsize=8, color="#555")
     figure.tight_layout(rect=(0, 0.015, 1, 0.985))
     path.parent.mkdir(parents=True, exist_ok=True)

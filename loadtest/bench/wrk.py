@@ -109,8 +109,8 @@ def parse(text: str) -> Seen:
     return Seen(
         requests=int(_figure(r"(\d+) requests in", text)[0]),
         requests_per_s=float(_figure(r"Requests/sec:\s+([\d.]+)", text)[0]),
-        p50_ms=_milliseconds(*_figure(r"^\s+50%\s+([\d.]+)(us|ms|s|m)$", text)),
-        p99_ms=_milliseconds(*_figure(r"^\s+99%\s+([\d.]+)(us|ms|s|m)$", text)),
+        p50_ms=_milliseconds(*_figure(r"^\s+50%\s+([\d.]+)(us|ms|s|m) *$", text)),
+        p99_ms=_milliseconds(*_figure(r"^\s+99%\s+([\d.]+)(us|ms|s|m) *$", text)),
         failed=int(failed[1]) if failed else 0,
         broken=sum(map(int, errors.groups())) if errors else 0,
         read_bytes_per_s=_bytes(*_figure(r"Transfer/sec:\s+([\d.]+)([KMG]?)B", text)),

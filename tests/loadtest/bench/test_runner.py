@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from loadtest.bench.wrk import Load, Seen
 FAKE_WRK = """#!/bin/sh
 for word; do url=$word; done
 echo "$url" >> "$TURNS"
+echo "$*" >> "$TURNS.words"
 case $url in *broken*) echo "unable to connect" >&2; exit 1;; esac
 cat <<'END'
      50%    1.00ms
@@ -53,6 +56,20 @@ def test_a_target_that_fails_is_reported_and_takes_no_further_turn(turns: Path, 
     assert good.error is None and len(good.samples) == 2
     assert "unable to connect" in broken.document()["error"]
     assert turns.read_text().split().count("http://broken") == 1
+
+
+def test_a_round_is_as_long_as_its_run_needs_and_the_warm_up_is_not(turns: Path, tmp_path: Path) -> None:
+    runner.measure([replace(run("a"), seconds_min=4.0)], 1, 1, tmp_path)
+    words = turns.with_suffix(".words").read_text().splitlines()
+    assert ["-d1s" in words[0], "-d4s" in words[1]] == [True, True]
+
+
+def test_a_run_with_a_rate_is_the_paced_clients(turns: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    (row,) = runner.measure([replace(run("a"), url=url, rate=100.0)], 1, 1, tmp_path)
+    assert row.error is not None and "paced client" in row.error
+    assert not turns.exists()
 
 
 def test_a_row_says_medians_and_sums_of_failures() -> None:

@@ -18,7 +18,7 @@ Running 3s test @ http://127.0.0.1:9001
      50%  870.00us
      75%    1.31ms
      90%    1.80ms
-     99%    2.50s
+     99%    2.50s\x20
   157830 requests in 3.00s, 30.41MB read
   Socket errors: connect 1, read 2, write 3, timeout 4
   Non-2xx or 3xx responses: 17
