@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     ask = argparse.ArgumentParser("make bench", description=__doc__)
-    ask.add_argument("--quick", action="store_true", help="a minute: one short round of a few scenarios")
+    ask.add_argument("--quick", action="store_true", help="two minutes: one short round of a few scenarios")
     ask.add_argument("--only", type=_names((OURS, *peers.NAMES)), help="targets, with commas between")
     ask.add_argument("--scenario", type=_names((PATH, *SCENARIOS)), help="scenarios, with commas between")
     ask.add_argument("--rounds", type=int, default=ROUNDS, choices=range(1, 31), metavar="N", help="rounds, 1 to 30")
