@@ -28,14 +28,17 @@ compiled: $(VENV)/.installed
 # Whole scenarios: load tools at a small size, real clients, memory under load, and accounts' random lives.
 # Minutes, so apart from `make test`.
 LONG := tests/loadtest tests/gateway/clients tests/gateway/resources
+# What waits for real deadlines and hours: seconds for each test. The compiled build runs it, too.
+WAITING := tests/gateway/proxy/test_deadlines.py tests/gateway/proxy/test_hours.py tests/test_wire_bill.py
 LIVES ?= 300
 
 test: $(VENV)/.installed-dev
-	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG:%=--ignore=%) \
+	TOLLGATE_COMPILED=0 $(BIN)/python -m pytest $(LONG:%=--ignore=%) $(WAITING:%=--ignore=%) \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 test-long: $(VENV)/.installed-dev
-	TOLLGATE_COMPILED=0 TOLLGATE_TEST_LIVES=$(LIVES) $(BIN)/python -m pytest $(LONG) tests/billing/test_stateful.py $(ARGS)
+	TOLLGATE_COMPILED=0 TOLLGATE_TEST_LIVES=$(LIVES) $(BIN)/python -m pytest $(LONG) $(WAITING) tests/billing/test_stateful.py \
+	  $(ARGS)
 
 # What goes through workers, on their compiled build.
 test-compiled: $(VENV)/.installed-dev
