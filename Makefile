@@ -28,7 +28,7 @@ compiled: $(VENV)/.installed
 # Whole scenarios: load tools at a small size, real clients, memory under load, and accounts' random lives.
 # Minutes, so apart from `make test`.
 LONG := tests/loadtest tests/gateway/clients tests/gateway/resources
-# What waits for real deadlines and hours: seconds for each test. The compiled build runs it, too.
+# What waits for real deadlines and hours: seconds for each test. The compiled build runs it too.
 WAITING := tests/gateway/proxy/test_deadlines.py tests/gateway/proxy/test_hours.py tests/test_wire_bill.py
 LIVES ?= 300
 
@@ -43,7 +43,7 @@ test-long: $(VENV)/.installed-dev
 # What goes through workers, on their compiled build.
 test-compiled: $(VENV)/.installed-dev
 	$(BIN)/python -m gateway.compiled
-	TOLLGATE_COMPILED=1 $(BIN)/python -m pytest tests/gateway tests/test_end_to_end.py $(LONG:%=--ignore=%) $(ARGS)
+	TOLLGATE_COMPILED=1 $(BIN)/python -m pytest tests/gateway tests/test_end_to_end.py tests/test_wire_bill.py $(LONG:%=--ignore=%) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
