@@ -56,10 +56,16 @@ _last_revs = (
     .group_by(_settlement.account, _settlement.hour)
 )
 _is_marked = (among(dirty.c.account, "accounts"), dirty.c.hour.between(_first, _last))
-# In the order in which writers lock them, so that nobody waits crosswise.
-_lock_marks = select(dirty).where(*_is_marked).order_by(dirty.c.account, dirty.c.hour).with_for_update()
 # Which marks there were is what the deletion says: one that is set after a look would be lost (C.5).
 _take_marks = delete(dirty).where(*_is_marked).returning(dirty.c.account, dirty.c.hour)
+# On PostgreSQL locked first, in the order in which writers lock them, so that nobody waits crosswise; and only those
+# are deleted: to wait for one that was set meanwhile, with later ones locked, would be crosswise.
+_locked = select(dirty).where(*_is_marked).order_by(dirty.c.account, dirty.c.hour).with_for_update().cte("locked")
+_take_marks_in_order = (
+    delete(dirty)
+    .where(dirty.c.account == _locked.c.account, dirty.c.hour == _locked.c.hour)
+    .returning(dirty.c.account, dirty.c.hour)
+)
 
 _oldest_mark = select(func.min(dirty.c.hour))
 _oldest_known_mark = (
@@ -123,9 +129,8 @@ def _take_hours(connection: Connection, books: Books, first: int, last: int) -> 
     """The hours to settle: what was marked is no more, and what runs is counted. Before the counters are read: what
     grows from here on is marked again (C.5)."""
     which = {"accounts": [book.account.id for book in books], "first": first, "last": last}
-    if connection.dialect.name == "postgresql":
-        connection.execute(_lock_marks, which)
-    marked: set[AccountHour] = {(account, hour) for account, hour in connection.execute(_take_marks, which).all()}
+    take_marks = _take_marks_in_order if connection.dialect.name == "postgresql" else _take_marks
+    marked: set[AccountHour] = {(account, hour) for account, hour in connection.execute(take_marks, which).all()}
     seconds = []
     for book in books:
         book.clock_to(hour_start(last + 1))

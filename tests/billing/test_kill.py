@@ -29,6 +29,7 @@ from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("TOLLGATE_TEST_KILLS", "8"))  # 500 by hand
+WRITES = 3 * max(10, KILLS)  # of each writer beside settlers; by hand enough for two that wait crosswise to meet
 # Rows come in the order in which they lie: no index puts them in order by chance.
 WITHOUT_INDEXES = "&options=-c%20enable_indexscan%3Doff%20-c%20enable_bitmapscan%3Doff"
 CLIENT = "egress:client:internet:application"
@@ -151,7 +152,7 @@ def test_settlers_and_writers_of_many_accounts_do_not_wait_crosswise(url: str) -
     def write(writer: str) -> None:
         engine = open_engine(url)
         common = {"writer": writer, "region": "ap-guangzhou", "service": "x", "meter": "calls", "hour": hour}
-        for turn in range(1, 31):
+        for turn in range(1, WRITES + 1):
             # Every other account, the others, then all: so the marks lie about in no order.
             some = ids if turn % 3 == 0 else ids[turn % 3 - 1 :: 2]
             rows = [{**common, "account": id, "instance": f"s-{id}", "value": turn} for id in some]
@@ -172,15 +173,15 @@ def test_settlers_and_writers_of_many_accounts_do_not_wait_crosswise(url: str) -
         settlers = [threads.submit(settle) for _ in range(2)]
         try:
             for job in writers:
-                job.result(60)
+                job.result(300)
         finally:
             stop.set()
         for job in settlers:
-            job.result(60)
+            job.result(300)
     billing.settle(START + 3600, lambda hour: True)
     assert billing.reconcile() == []
     for id in ids:
-        assert sum(line["quantity"] for line in billing.bill(id)["bills"]["2024-02"]["lines"]) == 60
+        assert sum(line["quantity"] for line in billing.bill(id)["bills"]["2024-02"]["lines"]) == 2 * WRITES
     billing.engine.dispose()
 
 
