@@ -34,7 +34,7 @@ from billing.settlement import (
 )
 from billing.statement import statement
 from billing.terms import Terms
-from billing.turns import TURN_HOURS, carry_out, turns
+from billing.turns import TURN_HOURS, Turn, carry_out, take_turns, turns
 from billing.views import Document
 from billing.whatif import Wish, what_if
 from config.catalog import Catalog
@@ -98,9 +98,9 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             settled_before = read_settled_hour(connection)
             planned = turns(connection, through)
-        count = 0
         failures: dict[str, Exception] = {}
-        for turn in planned:
+
+        def settle_turn(turn: Turn) -> int:
             settle = partial(
                 settle_accounts,
                 first=turn.first,
@@ -112,7 +112,9 @@ class Billing(OperatorDesk):
             )
             # Of one that failed, no later hour is settled before an earlier one.
             accounts = [account for account in turn.accounts if account not in failures]
-            count += carry_out(self.engine, accounts, settle, failures)
+            return carry_out(self.engine, accounts, settle, failures)
+
+        count = take_turns(self.engine, planned, settle_turn)
         with transaction(self.engine) as connection:
             if through > settled_before:
                 write_settled_hour(connection, through)

@@ -5,7 +5,9 @@ many as make about `TURN_HOURS` account-hours. That bounds the memory, and the t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, literal, or_, select, union_all
@@ -19,6 +21,8 @@ from metering.database import transaction
 from metering.tables import dirty
 
 TURN_HOURS: Final = 500
+# Turns under way at once on a server: one is rated here while another's rows are read and written there.
+AT_ONCE: Final = 2
 
 _instance, _account = tables.instance.c, tables.account.c
 IS_RUNNING: Final = (
@@ -80,6 +84,28 @@ def cut(work: Iterable[tuple[str, int, int]], through: int) -> Iterator[Turn]:
         total += hours
     if accounts:
         yield Turn(tuple(accounts), first, through)
+
+
+def take_turns(engine: Engine, planned: Iterable[Turn], settle: Callable[[Turn], int]) -> int:
+    """Settles each; the sum of what that returns. Those of the same accounts come one after another, in order.
+
+    On SQLite, which has one writer, all do; on a server AT_ONCE go side by side: they share no account, and what
+    they share, the currency's wallets, each locks last and in the same order. What one raises ends it, when those
+    under way are done; no other is begun.
+    """
+
+    def settle_one_by_one(of_same: Sequence[Turn]) -> int:
+        return sum(map(settle, of_same))
+
+    jobs = [list(of_same) for _, of_same in groupby(planned, key=lambda turn: turn.accounts)]
+    if engine.dialect.name == "sqlite" or len(jobs) < AT_ONCE:
+        return sum(map(settle_one_by_one, jobs))
+    with ThreadPoolExecutor(AT_ONCE, "settling") as threads:
+        try:
+            return sum(threads.map(settle_one_by_one, jobs))
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
 def carry_out(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier, Event, current_thread
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy.exc import OperationalError
 
 from billing.calendar import hour_of
 from billing.charging import skus_by_type
@@ -17,7 +19,7 @@ from billing.price_rows import read_basis, read_prices
 from billing.service import Billing
 from billing.settlement import settle_accounts
 from billing.terms import Terms
-from billing.turns import TURN_HOURS, carry_out, cut
+from billing.turns import TURN_HOURS, Turn, carry_out, cut, take_turns
 from config.money import E8
 from config.prices import load_price_book
 from loadtest import settling
@@ -129,6 +131,52 @@ def test_what_a_turn_reads_it_finds_by_an_index(tmp_path: Path) -> None:
             assert scans == [], statement
         connection.rollback()
     connection.engine.dispose()
+
+
+def test_on_a_server_two_turns_go_side_by_side_and_bill_the_same(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = founded(open_engine(postgres_server.database()))
+    monkeypatch.setattr("billing.turns.TURN_HOURS", 1)  # a turn, or several, for each account
+    apart = founded(open_engine(postgres_server.database()))
+    threads: set[str] = set()
+    met = Barrier(2)
+
+    def note(connection: Connection, *_: Any) -> None:
+        name = current_thread().name
+        if name.startswith("settling") and name not in threads:
+            threads.add(name)
+            met.wait(20)  # Neither goes on before the other has begun.
+
+    event.listen(apart.engine, "before_cursor_execute", note)
+    now = at("2024-02-01 05:00")
+    for world in (together, apart):
+        assert world.billing.settle(now, lambda hour: True).settlements == SETTLEMENTS
+    assert len(threads) == 2
+    assert documents(apart.billing) == documents(together.billing)
+    for world in (together, apart):
+        world.engine.dispose()
+
+
+def test_turns_of_one_account_keep_their_order_and_a_store_that_fails_ends_them(engine: Engine) -> None:
+    seen: list[tuple[str, int]] = []
+    never = Event()
+
+    def settle(turn: Turn) -> int:
+        if turn.accounts == ("broken",):
+            raise OperationalError("", {}, Exception("the store is away"))
+        if turn.first == 0:
+            never.wait(0.05)  # Time for another thread to be ahead, if one may.
+        seen.append((turn.accounts[0], turn.first))
+        return 1
+
+    planned = [Turn((name,), first, first) for name in ("a", "b") for first in range(5)]
+    assert take_turns(engine, planned, settle) == 10
+    assert all([first for name, first in seen if name == one] == list(range(5)) for one in ("a", "b"))
+    seen.clear()
+    with pytest.raises(OperationalError):
+        take_turns(engine, [Turn(("broken",), 0, 0), *(Turn((f"n{n}",), 0, 0) for n in range(200))], settle)
+    assert len(seen) < 200
 
 
 def plan(*work: tuple[str, int, int], through: int = 1000) -> list[tuple[str, int, int]]:
