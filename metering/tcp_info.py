@@ -14,11 +14,11 @@ Elsewhere, or on an older kernel, there is no such figure: wire bytes are 0, and
 
 from __future__ import annotations
 
-import ctypes
+import os
 import socket
 import struct
 import sys
-from typing import Final, NamedTuple
+from typing import Final
 
 IPV4_HEADERS_BYTES: Final = 40  # IP and TCP, without options (X16)
 IPV6_HEADERS_BYTES: Final = 60
@@ -27,39 +27,40 @@ _IPPROTO_TCP: Final = 6
 _TCP_INFO: Final = 11
 _FIELDS: Final = struct.Struct("<24xI108xI4xI52xQ")
 
-
-class Sent(NamedTuple):
-    """A connection's counters since it was made. ``segments`` wraps at 2**32."""
-
-    payload_bytes: int
-    segments: int
-    unsent_bytes: int
-    unacknowledged: int
+# A connection's counters since it was made: segments that are not acknowledged, segments sent (wraps at 2**32), bytes
+# that were never sent, payload bytes sent.
+Sent = tuple[int, int, int, int]
 
 
-class _Reader:
-    """`getsockopt` on a descriptor that somebody else owns: a socket object would close it.
+class Reading:
+    """Reads a connection's counters by its descriptor, which stays its owner's until `end` and after.
 
-    0.7 us, against 2.3 us by uvloop's own way, which duplicates the descriptor. One buffer: for one thread.
+    0.8 us a reading. By uvloop's own object it is 2.3 us, as that duplicates the descriptor; by ctypes it is 2.0 us.
     """
 
-    def __init__(self) -> None:
-        self._buffer = ctypes.create_string_buffer(_BYTES)
-        self._length = ctypes.c_uint32(_BYTES)
-        self._at_buffer = ctypes.addressof(self._buffer)
-        self._at_length = ctypes.addressof(self._length)
-        self._getsockopt = ctypes.CDLL(None).getsockopt
-        self._getsockopt.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    __slots__ = ("_is_ours", "_socket")
 
-    def read(self, fd: int) -> Sent | None:
-        """None: no TCP socket, or a kernel that does not tell."""
-        self._length.value = _BYTES
-        if self._getsockopt(fd, _IPPROTO_TCP, _TCP_INFO, self._at_buffer, self._at_length) != 0:
+    def __init__(self, family: int, fd: int, *, outlives_it: bool) -> None:
+        """``outlives_it``: the owner may close the descriptor before `end`. Raises OSError."""
+        self._is_ours = outlives_it
+        if outlives_it:
+            fd = os.dup(fd)
+        self._socket = socket.SocketType(family, socket.SOCK_STREAM, _IPPROTO_TCP, fd)
+
+    def read(self) -> Sent | None:
+        """None where the kernel does not tell, or no more."""
+        try:
+            info = self._socket.getsockopt(_IPPROTO_TCP, _TCP_INFO, _BYTES)
+        except OSError:
             return None
-        if self._length.value < _BYTES:
-            return None
-        unacknowledged, segments, unsent, payload = _FIELDS.unpack_from(self._buffer)
-        return Sent(payload, segments, unsent, unacknowledged)
+        return _FIELDS.unpack(info) if len(info) == _BYTES else None
+
+    def end(self) -> None:
+        """Nothing is read afterwards."""
+        if self._is_ours:
+            self._socket.close()
+        else:
+            self._socket.detach()
 
 
 def headers_bytes(family: int, address: str) -> int:
@@ -72,13 +73,11 @@ def _is_measured() -> bool:
     if sys.platform != "linux" or sys.byteorder != "little":
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        return _Reader().read(probe.fileno()) is not None
+        reading = Reading(probe.family, probe.fileno(), outlives_it=True)
+        try:
+            return reading.read() is not None
+        finally:
+            reading.end()
 
 
 IS_MEASURED: Final = _is_measured()
-_reader: Final = _Reader() if IS_MEASURED else None
-
-
-def sent_by(fd: int) -> Sent | None:
-    """The counters of the connection behind a descriptor; None where there are none. For one thread."""
-    return None if _reader is None else _reader.read(fd)

@@ -5,7 +5,6 @@ Everything here is callbacks without awaits: a step either finishes or leaves it
 
 from __future__ import annotations
 
-import hmac
 import time
 from math import inf
 from typing import Final
@@ -23,7 +22,7 @@ from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match, Unmatched
-from gateway.proxy.service import Address, KeyRule, Service
+from gateway.proxy.service import Address, Service
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
@@ -38,8 +37,6 @@ class ClientConnection(Admitting):
 
     __slots__ = (
         # the connection
-        "_key_rule",
-        "_key_value",
         "_tail",
         "_tail_host",
         # the exchange
@@ -54,9 +51,6 @@ class ClientConnection(Admitting):
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         """``address``: the client's, where it is not the transport's peer (PROXY protocol)."""
         super().__init__(core, network, scheme, address)
-        # The key this connection was last admitted with, so that its next request costs no digest.
-        self._key_rule: KeyRule | None = None
-        self._key_value = b""
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
         self._match: Match | None = None
@@ -222,14 +216,11 @@ class ClientConnection(Admitting):
         keys = service.keys
         if keys is not None:
             value = keys.value_in(head)
-            if value is None or keys is not self._key_rule or not hmac.compare_digest(value, self._key_value):
-                key = None if value is None else keys.key_of(value)
-                if value is None or key is None:
-                    self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
-                    return False
-                self._key_rule = keys
-                self._key_value = value
-                self._key = key
+            key = None if value is None else keys.key_of(value)
+            if key is None:
+                self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
+                return False
+            self._key = key
             if keys.strip:
                 head.fields = keys.stripped(head.fields)
         return True
@@ -297,7 +288,8 @@ class ClientConnection(Admitting):
     def _send_to(self, service: Service, target: Target) -> None:
         self._text = self._request_text(service, target)
         if target.idle:
-            self._send_head(service, target.idle.pop())
+            connection, _ = target.idle.popitem()
+            self._send_head(service, connection)
             return
         self._is_connecting = True
         if self._content_left:
@@ -336,7 +328,7 @@ class ClientConnection(Admitting):
             return
         if self._is_awaiting(exchange):
             self._send_head(service, connection)
-        elif not target.idle and target.idle_max:
+        elif not target.idle and not target.is_retired:
             connection.rest()  # The client left meanwhile; the next one finds it.
         else:
             connection.abort()

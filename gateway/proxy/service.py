@@ -57,7 +57,7 @@ class Key:
 class KeyRule:
     """`auth: {type: key}`: hex SHA-256 digests of the whole field value."""
 
-    __slots__ = ("_keys", "_name", "strip")
+    __slots__ = ("_admitted", "_keys", "_name", "strip")
 
     def __init__(self, document: dict[str, Any], service: str, make_limit: MakeLimit, make_quota: MakeQuota) -> None:
         self._name: bytes = document["header"].lower().encode()
@@ -69,6 +69,8 @@ class KeyRule:
             quota = make_quota(name, item["quota"]) if item.get("quota") else None
             self._keys[digest] = (digest, Key(str(item["id"]), limit, quota))
         self.strip: bool = document["strip"]
+        # By the hash of a value that was admitted, the value: there are no more than keys, and a digest is 3 us.
+        self._admitted: dict[int, tuple[bytes, Key]] = {}
 
     @property
     def has_bounds(self) -> bool:
@@ -81,11 +83,17 @@ class KeyRule:
     def key_of(self, value: bytes) -> Key | None:
         """The key, or None.
 
-        The look-up is by digest, which a client cannot steer; the comparison itself takes constant time.
+        The look-ups are by keyed hash and by digest, which a client cannot steer; comparisons take constant time.
         """
+        admitted = self._admitted.get(hash(value))
+        if admitted is not None and hmac.compare_digest(admitted[0], value):
+            return admitted[1]
         digest = hashlib.sha256(value).digest()
         known = self._keys.get(digest)
-        return known[1] if known is not None and hmac.compare_digest(known[0], digest) else None
+        if known is None or not hmac.compare_digest(known[0], digest):
+            return None
+        self._admitted[hash(value)] = (value, known[1])
+        return known[1]
 
     def stripped(self, fields: bytes) -> bytes:
         """The field section without the key's field."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream import UpstreamConnection
 
 FAILURES_TO_EJECT: Final = 5  # In a row (DESIGN 1.7).
-IDLE_CONNECTIONS_MAX: Final = 512  # For each target and worker; more than a burst's worth only holds memory.
 
 
 class Place(NamedTuple):
@@ -52,9 +51,9 @@ class Target:
         "host",
         "host_field",
         "idle",
-        "idle_max",
         "is_ejected",
         "is_probed_down",
+        "is_retired",
         "outstanding",
         "place",
         "port",
@@ -82,8 +81,9 @@ class Target:
         self.resolver = resolver
         self.addresses: Addresses = literal_address(self.host)  # empty for a name, which the resolver knows
         # its connections
-        self.idle: list[UpstreamConnection] = []
-        self.idle_max = IDLE_CONNECTIONS_MAX
+        # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.
+        self.idle: dict[UpstreamConnection, None] = {}
+        self.is_retired = False
         self.connections: set[UpstreamConnection] = set()  # resting ones too; those being made are ``dialing``
         self.dialing = 0
         self.connections_max = 1
@@ -95,6 +95,11 @@ class Target:
         self.is_ejected = False
         self.ejected_until_s = 0.0
         self.trial_began_s = inf  # inf: no trial is under way
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a connection may rest: a snapshot may have taken the target away, or lowered its most."""
+        return not self.is_retired and len(self.connections) <= self.connections_max
 
     def failed(self, now_s: float) -> None:
         """One failure: refused, reset, timed out or malformed."""
@@ -124,6 +129,6 @@ class Target:
 
     def retire(self) -> None:
         """No snapshot has it any more: what rests closes now, what is under way at its end."""
-        self.idle_max = 0
+        self.is_retired = True
         for connection in list(self.idle):
             connection.abort()

@@ -1,4 +1,4 @@
-"""The connection to an upstream: one exchange at a time, at rest in its target's list in between."""
+"""The connection to an upstream: one exchange at a time, at rest with its target in between."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class UpstreamConnection:
         target.outstanding -= 1
         self.client = None
         self.phase = PHASE_HEAD
-        if self.head.keeps_alive and client.is_content_sent and len(target.idle) < target.idle_max:
+        if self.head.keeps_alive and client.is_content_sent and target.takes_back:
             if client.is_write_paused and self.transport is not None:
                 self.transport.resume_reading()  # That client's slowness is not the next one's.
             self.rest()
@@ -201,10 +201,13 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its target's list for the next exchange, newest first, for `pool_idle` at most."""
+        """Waits with its target for the next exchange, newest first, for `pool_idle` at most.
+
+        However many were in use together rest, `connections_max` being the most: a burst that comes again finds them.
+        """
         self.is_reused = True
         self.deadline_s = self._core.now_s + self._pool_idle_s
-        self.target.idle.append(self)
+        self.target.idle[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
@@ -240,8 +243,7 @@ class UpstreamConnection:
 
     def _leave_rest(self) -> None:
         """At once, not when the closing is done: in between, a request that took it would be lost."""
-        if self in self.target.idle:
-            self.target.idle.remove(self)
+        self.target.idle.pop(self, None)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf

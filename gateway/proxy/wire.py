@@ -6,12 +6,11 @@ moves (`Core.count_wire`), before the hour turns, and when the connection ends.
 
 from __future__ import annotations
 
-import os
 from math import ceil
 from typing import Any, Final
 
 from metering.meter import Meter
-from metering.tcp_info import headers_bytes, sent_by
+from metering.tcp_info import IS_MEASURED, Reading, Sent, headers_bytes
 
 SETTLED: Final = -1
 _SEGMENTS: Final = 1 << 32  # The kernel's count of segments wraps here.
@@ -28,10 +27,9 @@ class Wire:
 
     __slots__ = (
         "_cell",
-        "_fd",
         "_headers_bytes",
         "_meter",
-        "_owns_fd",
+        "_reading",
         "_seen_bytes",
         "_seen_segments",
         "_transport",
@@ -42,8 +40,7 @@ class Wire:
         self._meter = meter
         self._cell = application_cell + 1  # The wire basis stands behind the application's (metering/cells.py).
         self._transport: Any = None
-        self._fd = -1
-        self._owns_fd = False
+        self._reading: Reading | None = None
         self._headers_bytes = 0
         self._seen_bytes = 0  # From nothing on: handshakes belong to the row of the first request.
         self._seen_segments = 0
@@ -53,18 +50,16 @@ class Wire:
         """The connection is made. On a transport that is no TCP socket nothing is counted."""
         socket = transport.get_extra_info("socket")
         peer = transport.get_extra_info("peername")
-        if socket is None or not isinstance(peer, tuple):
+        if socket is None or not isinstance(peer, tuple) or not IS_MEASURED:
             return
         self._transport = transport
         self._headers_bytes = headers_bytes(socket.family, peer[0])
-        self._fd = socket.fileno()
-        if transport.get_extra_info("sslcontext") is not None:
-            # The loop tells of the end of a TLS connection after it has closed the descriptor.
-            try:
-                self._fd = os.dup(self._fd)
-                self._owns_fd = True
-            except OSError:
-                self._fd = -1
+        # The loop tells of the end of a TLS connection after it has closed the descriptor.
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        try:
+            self._reading = Reading(socket.family, socket.fileno(), outlives_it=is_tls)
+        except OSError:
+            return  # Out of descriptors, or gone already.
 
     def turn_to(self, row: int) -> None:
         """From here on bytes are this row's; what came before is its own row's."""
@@ -75,7 +70,10 @@ class Wire:
 
     def count(self, is_at_rest: bool) -> None:
         """Counts what moved since the last reading. ``is_at_rest``: no exchange is under way."""
-        if self.row != SETTLED and self._count() == 0 and is_at_rest:
+        if self.row == SETTLED:
+            return
+        sent = self._count()
+        if is_at_rest and (sent is None or _is_all_acknowledged(sent)) and not self._held_bytes():
             self.row = SETTLED
 
     def end(self, anonymous_row: int) -> None:
@@ -85,33 +83,41 @@ class Wire:
         """
         if self.row == SETTLED:
             self.row = anonymous_row
-        self._count()
-        sent = sent_by(self._fd) if self._fd >= 0 else None
-        if sent is not None and sent.unsent_bytes:
-            self._add(ceil(sent.unsent_bytes / _SEGMENT_BYTES) * self._headers_bytes)
-        if self._owns_fd:
-            os.close(self._fd)
-        self._fd = -1
+        sent = self._count()
+        if sent is not None:
+            _, _, unsent_bytes, _ = sent
+            if unsent_bytes:
+                self._add(ceil(unsent_bytes / _SEGMENT_BYTES) * self._headers_bytes)
+        if self._reading is not None:
+            self._reading.end()
+            self._reading = None
         self._transport = None
 
-    def _count(self) -> int:
-        """One reading, added to the row; returns how much is not yet sent and acknowledged (0: all is)."""
-        if self._fd < 0:
-            return 0
-        sent = sent_by(self._fd)
+    def _count(self) -> Sent | None:
+        """One reading, added to the row."""
+        sent = self._reading.read() if self._reading is not None else None
         if sent is None:
-            return 0
-        held_bytes = sent.unsent_bytes + int(self._transport.get_write_buffer_size())
-        segments = (sent.segments - self._seen_segments) % _SEGMENTS
-        payload_bytes = sent.payload_bytes + held_bytes
+            return None
+        _, segments, unsent_bytes, payload_bytes = sent
+        payload_bytes += unsent_bytes + self._held_bytes()
         moved_bytes = payload_bytes - self._seen_bytes
-        self._seen_segments = sent.segments
         if moved_bytes > 0:  # Less than before only where a connection broke and dropped what it held.
             self._seen_bytes = payload_bytes
         else:
             moved_bytes = 0
-        self._add(moved_bytes + segments * self._headers_bytes)
-        return held_bytes + sent.unacknowledged
+        new_segments = (segments - self._seen_segments) % _SEGMENTS
+        self._seen_segments = segments
+        self._add(moved_bytes + new_segments * self._headers_bytes)
+        return sent
+
+    def _held_bytes(self) -> int:
+        """What the transport has not handed to the kernel yet."""
+        return 0 if self._transport is None else int(self._transport.get_write_buffer_size())
 
     def _add(self, amount: int) -> None:
         self._meter.cells[self.row + self._cell] += amount
+
+
+def _is_all_acknowledged(sent: Sent) -> bool:
+    unacknowledged, _, unsent_bytes, _ = sent
+    return unacknowledged == 0 and unsent_bytes == 0

@@ -162,7 +162,7 @@ class _Path:
         self.upstream, self.to_upstream = UpstreamConnection(self.core, target, 60.0), _Transport()
         self.upstream.connection_made(cast(asyncio.Transport, self.to_upstream))
         self.upstream.is_reused = True
-        target.idle.append(self.upstream)
+        target.idle[self.upstream] = None
 
     def exchanges(self, heads: list[bytes]) -> float:
         """Microseconds for each exchange."""

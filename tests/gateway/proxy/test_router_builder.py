@@ -110,7 +110,7 @@ def test_a_kept_service_keeps_its_group_and_one_that_went_has_none(apply: Apply)
     kept, gone = (found(router, path).targets for path in (b"/a", b"/b"))
     assert found(apply(service("a", 1)), b"/a").targets is kept
     assert [kept.targets[0].group, gone.targets[0].group] == [kept, None]
-    assert gone.targets[0].idle_max == 0, "retired"
+    assert gone.targets[0].is_retired, "retired"
 
 
 def test_a_service_is_made_anew_when_a_file_of_its_tls_settings_changed(apply: Apply, tmp_path: Path) -> None:

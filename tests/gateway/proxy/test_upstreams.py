@@ -311,6 +311,25 @@ def test_the_connection_that_rests_for_the_shortest_time_is_taken_first(tmp_path
         assert [get(running, "/s/x")[1] for _ in range(5)] == [b"1"] * 5
 
 
+def test_a_burst_finds_its_connections_again(tmp_path: Path) -> None:
+    """However many were in use together rest: a pool that kept fewer would dial anew for each burst."""
+    burst = 520
+    together = threading.Barrier(burst)
+
+    def at_once(connection: socket.socket) -> None:
+        while read_head(connection):
+            together.wait(20)
+            connection.sendall(OK)
+
+    with origin_of(at_once) as origin, worker(tmp_path, group("s", origin.port)) as running, ExitStack() as clients:
+        asking = [clients.enter_context(Raw(running.port)) for _ in range(burst)]
+        for _ in range(3):
+            for client in asking:
+                client.send(request("/s/x"))
+            assert {client.answer()[0] for client in asking} == {200}
+        assert len(origin.peers) == burst
+
+
 def test_a_target_that_leaves_the_configuration_keeps_no_connection(tmp_path: Path, three: list[Origin]) -> None:
     old, new = three[0], three[1]
     with worker(tmp_path, group("s", old.port)) as running:
