@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Final
 
-from loadtest.bench import node, runner
+from loadtest.bench import node, runner, scale
+from loadtest.bench.node import Gateway
 from loadtest.bench.peers import Peer
 from loadtest.bench.runner import Row
 from loadtest.bench.stage import Facts, Plan, Run, Stage
 from loadtest.bench.wrk import Load
+from loadtest.processes import free_ports
 
-PEER = "nginx"
+PEER: Final = "nginx"
+SECONDS_MIN: Final = 5.0  # A p99 of three seconds is one stall's.
 
 
 def plan(stage: Stage) -> Plan:
-    """Each build at half of its own most, and nginx at that rate too, in turns."""
-    peer = next((one for one in stage.peers if one.name == PEER), None)
-    full = [Run(gateway.name, gateway.url, Load((f"/{node.FULL}/hello",)), gateway.pids) for gateway in stage.gateways]
-    rows = runner.measure(full, 1, stage.seconds, stage.folder)
-    most = {row.target: row.requests_per_s for row in rows if row.samples}
-    pairs = [_pair(run, peer, half(most[run.target])) for run in full if run.target in most]
+    """Each build at half of its own most, and nginx at that rate too, in turns. The client is the origin of all."""
+    port = free_ports(1)[0]
+    gateways = stage.start_gateways("paced", node.step_services(), origin_port=port)
+    peer = next(iter(stage.start_peers([PEER], origin_port=port)), None)
+    by_wrk = [Run(one.name, one.url, Load((scale.path_of(one),)), one.pids) for one in stage.gateways]
+    most = {
+        row.target: row.requests_per_s for row in runner.measure(by_wrk, 1, stage.seconds, stage.folder) if row.samples
+    }
+    pairs = []
+    for one in gateways:
+        if one.name in most:
+            rate = half(most[one.name])
+            pairs.append((_run(one, rate, port), None if peer is None else _run(peer, rate, port)))
 
     def facts(rows: Sequence[Row]) -> Facts:
         by_target = {row.target: row for row in rows}
@@ -31,9 +41,9 @@ def plan(stage: Stage) -> Plan:
     return Plan(list(dict.fromkeys(run for pair in pairs for run in pair if run is not None)), facts)
 
 
-def _pair(run: Run, peer: Peer | None, rate: int) -> tuple[Run, Run | None]:
-    ours = replace(run, target=f"{run.target}, {rate:,}/s", rate=rate)
-    return ours, None if peer is None else Run(f"{PEER}, {rate:,}/s", peer.url, Load(), peer.pids, rate)
+def _run(proxy: Gateway | Peer, rate: int, origin_port: int) -> Run:
+    load = Load((scale.path_of(proxy),))
+    return Run(f"{proxy.name}, {rate:,}/s", proxy.url, load, proxy.pids, rate, origin_port, seconds_min=SECONDS_MIN)
 
 
 def half(most_per_s: float) -> int:

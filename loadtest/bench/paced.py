@@ -8,9 +8,11 @@ milliseconds, which would ask in bursts.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
+import os
 import re
 import select
 import socket
@@ -25,11 +27,13 @@ from urllib.parse import urlsplit
 
 from loadtest.bench.heads import heads
 from loadtest.bench.machine import LOAD_CPU
+from loadtest.bench.paced_origin import PacedOrigin
 from loadtest.bench.wrk import Seen
 
 CONNECTIONS: Final = 64
 _OVERTIME_S: Final = 5.0  # for what is still under way, or late, when the last request was due
 _PR_SET_TIMERSLACK: Final = 29  # prctl(2): a sleep ends up to 50 us late by default, an interval here
+_READ_BYTES: Final = 64 * 1024
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
@@ -63,10 +67,13 @@ class Outcome:
 class Connection:
     """One kept connection, with a request on it or none."""
 
+    __slots__ = ("_address", "_answer", "_socket", "_usual_bytes", "due_ns")
+
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._socket = socket.create_connection(address)
         self._answer = b""
+        self._usual_bytes = 0  # of the answer before: one that has as many is whole, and need not be looked at
         self.due_ns = 0
 
     def fileno(self) -> int:
@@ -79,15 +86,20 @@ class Connection:
 
     def read(self) -> int:
         """Bytes that came; 0: the target closed the connection."""
-        data = self._socket.recv(1 << 18)
-        self._answer += data
+        data = self._socket.recv(_READ_BYTES)
+        self._answer = self._answer + data if self._answer else data
         return len(data)
 
     @property
     def is_answered(self) -> bool:
+        if len(self._answer) == self._usual_bytes:
+            return True
         head, end, content = self._answer.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n") if end else None
-        return bool(end) and len(content) >= (int(length[1]) if length else 0)
+        if not end or len(content) < (int(length[1]) if length else 0):
+            return False
+        self._usual_bytes = len(self._answer)
+        return True
 
     @property
     def is_success(self) -> bool:
@@ -106,63 +118,112 @@ def percentile(values: Sequence[int], share: float) -> float:
     return sorted(values)[max(0, -int(-share * len(values) // 1) - 1)] if values else 0.0
 
 
-def pace(address: tuple[str, int], asked: Sequence[bytes], rate: float, count: int, connections: int) -> Outcome:
-    """Asks ``count`` times, ``rate`` a second. What is not answered in time counts as broken."""
-    outcome = Outcome()
-    idle = deque(Connection(address) for _ in range(connections))
-    busy: list[Connection] = []
-    interval_ns, sent = 1e9 / rate, 0
+class _Client:
+    """Connections that are idle, or busy with a request, and what came of all."""
+
+    def __init__(self, address: tuple[str, int], connections: int, origin_port: int) -> None:
+        self.outcome = Outcome()
+        self.idle: deque[Connection] = deque()
+        self.busy: set[Connection] = set()
+        self._poller = select.epoll()
+        self._by_fd: dict[int, Connection] = {}
+        self._origin = PacedOrigin(origin_port, self._poller) if origin_port else None
+        for _ in range(connections):
+            self._rest(Connection(address))
+
+    def _rest(self, connection: Connection) -> None:
+        fd = connection.fileno()
+        if self._by_fd.get(fd) is not connection:
+            self._by_fd[fd] = connection
+            self._poller.register(fd, select.EPOLLIN)
+        self.idle.append(connection)
+
+    def ask(self, head: bytes, due_ns: int, now_ns: int) -> None:
+        connection = self.idle.popleft()
+        try:
+            connection.ask(head, due_ns)
+        except OSError:
+            self._broke(connection)
+        else:
+            self.outcome.late_ns.append(now_ns - due_ns)
+            self.busy.add(connection)
+
+    def take(self, wait_ns: float) -> None:
+        """What has come, or comes within that time."""
+        # epoll counts in milliseconds and select in microseconds; select of one descriptor, whatever the connections.
+        if wait_ns > 0 and not select.select((self._poller,), (), (), wait_ns / 1e9)[0]:
+            return
+        now_ns = time.monotonic_ns()
+        for fd, _ in self._poller.poll(0):
+            if self._origin is not None and self._origin.serve(fd):
+                continue
+            connection = self._by_fd[fd]
+            try:
+                size = connection.read()
+            except OSError:
+                size = 0
+            self.outcome.read_bytes += size
+            if size == 0 or connection not in self.busy:
+                self.busy.discard(connection)
+                if connection in self.idle:
+                    self.idle.remove(connection)  # It was closed at rest, or spoke unasked.
+                self._broke(connection)
+            elif connection.is_answered:
+                self.outcome.times_ns.append(now_ns - connection.due_ns)
+                self.outcome.failed += not connection.is_success
+                self.busy.remove(connection)
+                self._rest(connection)
+
+    def _broke(self, connection: Connection) -> None:
+        self.outcome.broken += 1
+        fd = connection.fileno()
+        self._poller.unregister(fd)
+        del self._by_fd[fd]
+        connection.renew()
+        self._rest(connection)
+
+    def close(self) -> None:
+        for connection in (*self.idle, *self.busy):
+            connection.close()
+        if self._origin is not None:
+            self._origin.close()
+        self._poller.close()
+
+
+def pace(
+    address: tuple[str, int], asked: Sequence[bytes], rate: float, count: int, connections: int, origin_port: int = 0
+) -> Outcome:
+    """Asks ``count`` times, ``rate`` a second. What is not answered in time counts as broken.
+
+    ``origin_port``: where the target's origin is to be, in this loop; 0: it is elsewhere.
+    """
+    client = _Client(address, connections, origin_port)
+    idle, busy, interval_ns, sent = client.idle, client.busy, 1e9 / rate, 0
     begun_ns = now_ns = time.monotonic_ns()
     end_ns = begun_ns + int(count * interval_ns + _OVERTIME_S * 1e9)
     while (sent < count or busy) and now_ns < end_ns:
         while sent < count and idle and begun_ns + sent * interval_ns <= now_ns:
-            connection = idle.popleft()
-            due_ns = begun_ns + int(sent * interval_ns)
-            try:
-                connection.ask(asked[sent % len(asked)], due_ns)
-            except OSError:
-                outcome.broken += 1
-                connection.renew()
-                idle.append(connection)
-            else:
-                outcome.late_ns.append(now_ns - due_ns)
-                busy.append(connection)
+            client.ask(asked[sent % len(asked)], begun_ns + int(sent * interval_ns), now_ns)
             sent += 1
             now_ns = time.monotonic_ns()
         next_ns = begun_ns + sent * interval_ns if sent < count and idle else end_ns
-        ready, _, _ = select.select(busy, (), (), max(0.0, next_ns - now_ns) / 1e9)
+        client.take(next_ns - now_ns)
         now_ns = time.monotonic_ns()
-        for connection in ready:
-            _take(connection, now_ns, outcome, busy, idle)
-    outcome.broken += count - sent + len(busy)
-    for connection in (*idle, *busy):
-        connection.close()
-    return outcome
+    client.outcome.broken += count - sent + len(busy)
+    client.close()
+    return client.outcome
 
 
-def _take(
-    connection: Connection, now_ns: int, outcome: Outcome, busy: list[Connection], idle: deque[Connection]
-) -> None:
-    try:
-        size = connection.read()
-    except OSError:
-        size = 0
-    outcome.read_bytes += size
-    if size and not connection.is_answered:
-        return
-    if size:
-        outcome.times_ns.append(now_ns - connection.due_ns)
-        outcome.failed += not connection.is_success
-    else:
-        outcome.broken += 1
-        connection.renew()
-    busy.remove(connection)
-    idle.append(connection)
-
-
-def run(url: str, path: str, rate: float, seconds: float, connections: int = CONNECTIONS) -> Seen:
+def run(url: str, path: str, rate: float, seconds: float, connections: int = CONNECTIONS, origin_port: int = 0) -> Seen:
     """Loads ``url`` (scheme http, host, port) from a process of its own on the load's CPU. Raises PacedFailed."""
-    task = {"url": url, "path": path, "rate": rate, "seconds": seconds, "connections": connections}
+    task = {
+        "url": url,
+        "path": path,
+        "rate": rate,
+        "seconds": seconds,
+        "connections": connections,
+        "origin_port": origin_port,
+    }
     argv = ["taskset", "-c", str(LOAD_CPU), sys.executable, "-m", "loadtest.bench.paced"]
     try:
         done = subprocess.run(
@@ -180,11 +241,15 @@ def main() -> int:
     parts = urlsplit(task["url"])
     assert parts.hostname is not None and parts.port is not None
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    # Root's alone. Else whatever wakes on this CPU takes its time slice first, and all that is due meanwhile is late.
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     asked = heads(task["path"], parts.netloc)
     count = max(1, round(task["rate"] * task["seconds"]))
     gc.freeze()
     gc.disable()
-    outcome = pace((parts.hostname, parts.port), asked, task["rate"], count, task["connections"])
+    address = parts.hostname, parts.port
+    outcome = pace(address, asked, task["rate"], count, task["connections"], task["origin_port"])
     json.dump(asdict(outcome.seen(task["seconds"])), sys.stdout)
     return 0
 

@@ -26,8 +26,8 @@ Step = Callable[[str], AbstractContextManager[object]]
 class Run:
     """One target of a scenario: where the load goes, and whose CPU time it is.
 
-    ``rate``: requests a second, by the paced client; None: as many as are answered, by wrk. ``seconds_min``: a round of
-    it is at least so long.
+    ``rate``: requests a second, by the paced client, which is the target's origin at ``origin_port``; None: as many as
+    are answered, by wrk. ``seconds_min``: a round of it is at least so long.
     """
 
     target: str
@@ -35,6 +35,7 @@ class Run:
     load: Load
     pids: tuple[int, ...]
     rate: float | None = None
+    origin_port: int = 0
     seconds_min: float = 0.0
 
 
@@ -79,25 +80,33 @@ class Stage:
     def peers(self) -> list[Peer]:
         return self.start_peers(self._peer_names)
 
-    def start_gateways(self, name: str, services: list[dict[str, Any]], **settings: Any) -> list[Gateway]:
-        """A node of each build. ``settings``: as `node.start` takes them."""
+    def start_gateways(
+        self, name: str, services: list[dict[str, Any]], *, origin_port: int = 0, **settings: Any
+    ) -> list[Gateway]:
+        """A node of each build. ``origin_port``: of another origin than all have. ``settings``: as for `node.start`."""
         started = []
         for build in self._builds:
             with self._step(f"starting tollgate {build}, {name}"):
                 try:
                     started.append(
                         node.start(
-                            self._processes, self.folder, self._origin_port, build, services, name=name, **settings
+                            self._processes,
+                            self.folder,
+                            origin_port or self._origin_port,
+                            build,
+                            services,
+                            name=name,
+                            **settings,
                         )
                     )
                 except StartFailed as error:
                     self.left_out.append(f"tollgate {build}, {name}: {error}")
         return started
 
-    def start_peers(self, names: Sequence[str]) -> list[Peer]:
+    def start_peers(self, names: Sequence[str], *, origin_port: int = 0) -> list[Peer]:
         """Those of ``names`` that take part in this benchmark."""
         with self._step("starting other proxies"):
             chosen = [name for name in names if name in self._peer_names]
-            running, left_out = peers.start(self._processes, self.folder, self._origin_port, chosen)
+            running, left_out = peers.start(self._processes, self.folder, origin_port or self._origin_port, chosen)
         self.left_out += left_out
         return running

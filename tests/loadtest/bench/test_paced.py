@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
 from loadtest.bench import paced
 from loadtest.bench.heads import heads
+from loadtest.bench.paced_origin import ANSWER, PacedOrigin
+from loadtest.processes import free_ports
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -85,6 +88,33 @@ def test_a_stall_counts_for_every_request_that_was_due_meanwhile() -> None:
         held.join()
     assert len(outcome.times_ns) == 100
     assert min(outcome.times_ns) >= 30_000_000  # Had time begun when each was sent, all but one would be short.
+
+
+def test_it_can_be_the_origin_of_what_it_asks() -> None:
+    """Client and origin in one loop, and between them nothing: the target is the origin itself."""
+    port = free_ports(1)[0]
+    outcome = paced.pace(("127.0.0.1", port), heads("/x", "h", 9), rate=500, count=20, connections=3, origin_port=port)
+    assert (len(outcome.times_ns), outcome.failed, outcome.broken) == (20, 0, 0)
+    assert outcome.read_bytes == 20 * len(ANSWER)
+
+
+def test_the_origin_answers_each_whole_head_and_waits_for_the_rest() -> None:
+    with select.epoll() as poller, closing(PacedOrigin(free_ports(1)[0], poller)) as origin:
+
+        def serve() -> None:
+            for fd, _ in poller.poll(5):
+                assert origin.serve(fd)
+
+        with socket.create_connection(origin.address) as client:
+            serve()
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
+            serve()
+            client.sendall(b"\r\nGET / HTTP/1.1\r\n\r\n")
+            serve()
+            assert client.recv(65536) == ANSWER * 2
+        serve()
+        assert not poller.poll(0), "the closed connection is gone from the poller"
+        assert not origin.serve(10_000)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ class Standing(Stage):
 
     started: list[tuple[str, dict[str, Any]]]
 
-    def start_gateways(self, name: str, services: list[dict[str, Any]], **settings: Any) -> list[Gateway]:
+    def start_gateways(
+        self, name: str, services: list[dict[str, Any]], *, origin_port: int = 0, **settings: Any
+    ) -> list[Gateway]:
         self.started.append((name, settings))
         config = self.folder / "tollgate.yaml"
         pids = (os.getpid(),)
@@ -34,7 +36,7 @@ class Standing(Stage):
             for build in node.BUILDS
         ]
 
-    def start_peers(self, names: Sequence[str]) -> list[Peer]:
+    def start_peers(self, names: Sequence[str], *, origin_port: int = 0) -> list[Peer]:
         return [Peer(name, f"http://{name}", f"https://{name}", (os.getpid(),)) for name in names]
 
 
@@ -98,6 +100,7 @@ def test_half_load_is_half_of_our_most_for_both_and_one_nginx_for_two_builds_of_
         "tollgate compiled, 15,100/s",
     ]
     assert {run.rate for run in plan.runs} == {15_100}
+    assert len({run.origin_port for run in plan.runs} - {0}) == 1, "the client is the origin of all"
 
 
 def test_what_lies_between_is_by_round() -> None:
