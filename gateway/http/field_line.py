@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.http.grammar import FIELD
+from gateway.http.repeats import Repeats
 
 PLAIN: Final = 0  # the kind of a field that the gateway passes on unread
 # What one worker keeps: at the most 2 MiB of lines for each direction. Lines that never come again (ids, cookies of
-# many clients) only empty the store now and then, which costs the next few messages what every one cost without it.
+# many clients) are not kept; others that come again empty the store now and then, which costs the next few messages
+# what every one cost without it.
 LINES_MAX: Final = 2048
 LINE_BYTES_MAX: Final = 1024
 
@@ -27,11 +29,12 @@ class FieldLine:
 class FieldLines:
     """The lines of one direction. ``kinds``: which names the gateway reads or drops, to what it knows them as."""
 
-    __slots__ = ("_kinds", "known")
+    __slots__ = ("_kinds", "_repeats", "known")
 
     def __init__(self, kinds: dict[bytes, int]) -> None:
         self.known: dict[bytes, FieldLine] = {}  # by the whole line without its CRLF
         self._kinds = kinds
+        self._repeats = Repeats()
 
     def read(self, line: bytes) -> FieldLine | None:
         """A line that is not known; None where the grammar does not have it."""
@@ -40,7 +43,7 @@ class FieldLines:
         name, _, value = line.partition(b":")
         name = name.lower()
         field = FieldLine(name, value.strip(b" \t"), self._kinds.get(name, PLAIN))
-        if len(line) <= LINE_BYTES_MAX:
+        if len(line) <= LINE_BYTES_MAX and self._repeats.saw(line):
             if len(self.known) >= LINES_MAX:
                 self.known.clear()
             self.known[line] = field

@@ -6,12 +6,14 @@ from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import METHOD_AND_PATH
+from gateway.http.repeats import Repeats
 
 LINES_MAX: Final = 2048
 LINE_BYTES_MAX: Final = 1024
 # Method and path as received, to what is made of them: requests repeat them, and seldom their queries. At the most
-# 2 MiB; paths that never come again only empty it now and then.
+# 2 MiB; paths that never come again are not kept.
 _KNOWN: Final[dict[bytes, MethodAndPath]] = {}
+_REPEATS: Final = Repeats()
 
 
 class MethodAndPath:
@@ -33,7 +35,7 @@ def method_and_path(line: bytes) -> MethodAndPath:
         if match is None:
             raise ProtocolError("bad_request", "malformed request line")
         known = MethodAndPath(line, match[1], match[2])
-        if len(line) <= LINE_BYTES_MAX:
+        if len(line) <= LINE_BYTES_MAX and _REPEATS.saw(line):
             if len(_KNOWN) >= LINES_MAX:
                 _KNOWN.clear()
             _KNOWN[line] = known

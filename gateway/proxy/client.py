@@ -169,7 +169,7 @@ class ClientConnection(Admitting):
             self._refuse("body_too_large", f"the content is longer than {service.body_bytes_max} bytes", close=True)
             return
         if service.is_plainly_limited:
-            self._limits = limits = match.route.enforced
+            self._limits = limits = match.enforced
             refused = limits.admit(self._started_ns)
             if refused is not None:
                 self._refuse_over(refused)

@@ -9,7 +9,6 @@ import struct
 import time
 from bisect import bisect_left
 from enum import IntEnum
-from functools import lru_cache
 from math import inf
 from typing import Final, cast
 
@@ -17,6 +16,7 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
+from gateway.proxy.client_address import address_text, peer_address
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.progress import unsent_bytes
@@ -36,7 +36,6 @@ from metering.cells import (
 )
 
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
-CLIENTS_KNOWN: Final = 4096
 UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
@@ -54,21 +53,6 @@ class State(IntEnum):
 
 # An enum's member costs a descriptor at each use, a global does not (0.05 us, ten times a request).
 HEAD, EXCHANGE, TUNNEL, LINGER = State
-
-
-# Clients connect again and again, and to read an address takes 2.5 us: what follows from it is kept, and shared.
-@lru_cache(CLIENTS_KNOWN)
-def _address(text: str) -> Address:
-    """Of a socket's peer; a zone (RFC 4007) says nothing here."""
-    return ipaddress.ip_address(text.partition("%")[0])
-
-
-@lru_cache(CLIENTS_KNOWN)
-def _address_text(address: Address) -> bytes:
-    return str(address).encode()
-
-
-_forwarded_fields = lru_cache(CLIENTS_KNOWN)(forwarded_fields)
 
 
 class Downstream:
@@ -156,11 +140,11 @@ class Downstream:
         self.transport = cast(asyncio.Transport, transport)
         self.wire.begin(transport)
         if self._address is UNKNOWN and (peer := transport.get_extra_info("peername")):
-            self._address = _address(peer[0])
-        self._address_text = _address_text(self._address)
+            self._address = peer_address(peer[0])
+        self._address_text = address_text(self._address)
         core = self._core
         self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
-        self._forwarded = _forwarded_fields(self._address_text, self._scheme)
+        self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gateway.http.request import CHUNKED, RequestHead
 from gateway.http.response import ResponseHead
+from gateway.proxy.client_address import CLIENTS_KNOWN
 
 _HOST_LINE = re.compile(rb"(?i)(?:^|(?<=\n))host:[^\n]*\n")
 
 
+@lru_cache(CLIENTS_KNOWN)
 def forwarded_fields(address: bytes, scheme: bytes) -> bytes:
     """What every request of a connection carries when its client sent no such fields, up to the forwarded host."""
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nVia: 1.1 tollgate\r\nX-Forwarded-Host: " % (

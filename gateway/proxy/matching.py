@@ -19,11 +19,12 @@ MATCHES_MAX: Final = 8192
 class Match:
     """Where every request with this host, method and path goes."""
 
-    __slots__ = ("line", "path", "route", "service")
+    __slots__ = ("enforced", "line", "path", "route", "service")
 
     def __init__(self, service: Service, route: Route, method: bytes, path: bytes) -> None:
         self.service = service
         self.route = route
+        self.enforced = route.enforced
         self.path = path  # as the upstream sees it, below the target's own
         base_path = service.targets.base_path
         # Method and path of the upstream's request line, where all targets share their base path.

@@ -63,6 +63,15 @@ class Target:
         "trial_began_s",
         "url",
     )
+    # What each request touches, first, as in `Service`.
+    idle: dict[UpstreamConnection, None]
+    connections: set[UpstreamConnection]
+    connections_max: int
+    outstanding: int
+    egress_offset: int
+    failures: int
+    is_ejected: bool
+    is_retired: bool
 
     def __init__(
         self, place: Place, resolver: Resolver, tls: ssl.SSLContext | None = None, server_name: str | None = None
@@ -82,9 +91,9 @@ class Target:
         self.addresses: Addresses = literal_address(self.host)  # empty for a name, which the resolver knows
         # its connections
         # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.
-        self.idle: dict[UpstreamConnection, None] = {}
+        self.idle = {}
         self.is_retired = False
-        self.connections: set[UpstreamConnection] = set()  # resting ones too; those being made are ``dialing``
+        self.connections = set()  # resting ones too; those being made are ``dialing``
         self.dialing = 0
         self.connections_max = 1
         self.outstanding = 0
