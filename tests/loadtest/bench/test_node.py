@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.loading import load_settings
-from loadtest.bench import node, routes
+from loadtest.bench import node, table
 from loadtest.bench.peers import make_certificate
 
 
@@ -59,7 +59,7 @@ def test_the_spec_has_room_for_the_big_table() -> None:
     from config.catalog import load_catalog
 
     spec = load_catalog().spec(node.SPEC)
-    assert spec.services_max == routes.SERVICES + 1
+    assert spec.services_max == table.SERVICES + 1
     assert spec.qps.instance == node.QPS
 
 

@@ -21,7 +21,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, 19101, 19102, 19103)
 
 
-@pytest.mark.parametrize("name", ["nginx", "nginx-lua", "haproxy", "caddy", "envoy"])
+@pytest.mark.parametrize("name", ["nginx", "nginx-lua", "nginx-full", "haproxy", "caddy", "envoy"])
 def test_the_proxy_takes_its_configuration(name: str, place: Place, tmp_path: Path) -> None:
     missing = peers.why_missing(name)
     if missing:
@@ -31,6 +31,7 @@ def test_the_proxy_takes_its_configuration(name: str, place: Place, tmp_path: Pa
     check = {
         "nginx": ["nginx", "-t", "-c"],
         "nginx-lua": ["nginx", "-t", "-c"],
+        "nginx-full": ["nginx", "-t", "-c"],
         "haproxy": ["haproxy", "-c", "-f"],
         "caddy": ["caddy", "validate", "--adapter", "caddyfile", "--config"],
         "envoy": [peers.envoy() or "envoy", "--mode", "validate", "-c"],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import half_load, node, origin, routes, runner, scale
+from loadtest.bench import half_load, node, origin, routes, runner, scale, table
 from loadtest.bench.node import STEPS, Gateway
 from loadtest.bench.peers import Peer, make_certificate
 from loadtest.bench.runner import Row, Sample
@@ -62,7 +62,7 @@ def test_every_scenario_measures_both_builds_and_no_target_twice(name: str, stag
     for build in node.BUILDS:
         assert any(build in run.target for run in runs)
     assert all(run.url.startswith("https:") == (name == "tls") for run in runs)
-    with_peers = name not in {"features", "workers", "routes"}
+    with_peers = name not in {"features", "workers"}
     assert any(run.target.startswith("nginx") for run in runs) == with_peers
 
 
@@ -115,13 +115,16 @@ def test_what_lies_between_is_by_round() -> None:
 
 
 def test_the_paths_of_the_full_table_hit_its_routes() -> None:
-    paths = routes.paths(200, services=5, routes=7)
+    paths = table.paths(200, services=5, routes=7)
     assert len(set(paths)) > 100
-    known = {f"/service-{service}{routes.route(route)}" for service in range(5) for route in range(7)}
+    known = {f"/service-{service}{table.route(route)}" for service in range(5) for route in range(7)}
     for path in paths:
         head, _, last = path.rpartition("/")
         assert path in known or f"{head}/{{id}}" in known, last
-    made = routes.services(5, 7)
+    within = table.paths_within(5, 200, routes=7)
+    assert len(set(within)) == 200 and {path.split("/")[1] for path in within} == {f"service-{at}" for at in range(5)}
+    assert {"/".join([*path.split("/")[:4], "{id}"]) for path in within} <= known
+    made = table.services(5, 7)
     assert len(made) == 5 and {len(service["routes"]) for service in made} == {7}
 
 
@@ -133,7 +136,7 @@ def test_changes_of_a_running_node_are_live_when_their_time_is_taken(tmp_path: P
     make_certificate(tmp_path)
     with Processes(tmp_path) as processes:
         origin.start(processes, tmp_path, port)
-        gateway = node.start(processes, tmp_path, port, "plain", routes.services(3, 3))
+        gateway = node.start(processes, tmp_path, port, "plain", table.services(3, 3))
         assert 0 < routes.live_s(gateway, routes.add) < routes.LIVE_S_MAX
         assert 0 < routes.live_s(gateway, routes.reload) < routes.LIVE_S_MAX
-        assert scale.at_rest_bytes(gateway, "/moved" + routes.route(1), count=50) >= 0
+        assert scale.at_rest_bytes(gateway, "/moved" + table.route(1), count=50) >= 0
