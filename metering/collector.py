@@ -20,11 +20,11 @@ from metering.archive import compress_one
 from metering.cells import CELLS, STORED, counted_and_ended
 from metering.clock import HOUR_S, Clock, hour_of, hour_start
 from metering.counter_file import CounterFileError, CounterFileReader, RowKey, row_cells, row_key
+from metering.counter_rows import raise_counters
 from metering.database import transaction
-from metering.tables import counter, dirty, seal
+from metering.tables import dirty, seal
 
 SETTLE_ANYWAY_S: Final = HOUR_S + 20 * 60  # RULES C.3: stragglers become late usage.
-WRITE_BATCH_ROWS: Final = 500
 MAKING_S_MAX: Final = 60.0  # A file without a header is being made; one that still has none after this never was one.
 ARCHIVE_INTERVAL_S: Final = 60.0  # How often closed months are looked for, once none is left to compress.
 log = logging.getLogger("tollgate.collector")
@@ -156,16 +156,8 @@ class Collector:
                         }
                     )
         insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        marked: set[tuple[str, int]] = set()
-        for at in range(0, len(rows), WRITE_BATCH_ROWS):
-            values = insert(counter).values(rows[at : at + WRITE_BATCH_ROWS])
-            statement = values.on_conflict_do_update(
-                index_elements=list(counter.primary_key.columns),
-                set_={"value": values.excluded.value},
-                where=values.excluded.value > counter.c.value,
-            ).returning(counter.c.account, counter.c.hour)
-            marked |= {(account, hour) for account, hour in connection.execute(statement) if account != "-"}
-        for account, hour in sorted(marked):
+        risen = raise_counters(connection, rows)
+        for account, hour in sorted((account, hour) for account, hour in risen if account != "-"):
             # DO UPDATE and not DO NOTHING: on PostgreSQL an existing mark has to be locked (RULES C.5).
             mark = insert(dirty).values(account=account, hour=hour)
             connection.execute(mark.on_conflict_do_update(index_elements=["account", "hour"], set_={"hour": hour}))
