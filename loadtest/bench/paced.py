@@ -43,17 +43,21 @@ class PacedFailed(Exception):
 
 @dataclass
 class Outcome:
-    """``times_ns``: from when a request was due to its whole answer; ``late_ns``: from due to sent."""
+    """``times_ns``: from when a request was due to its whole answer; ``late_ns``: from due to sent.
+
+    ``answered`` are all, those of the warm-up too, which is left out of everything else but what failed.
+    """
 
     times_ns: list[int] = field(default_factory=list)
     late_ns: list[int] = field(default_factory=list)
     read_bytes: int = 0
+    answered: int = 0
     failed: int = 0
     broken: int = 0
 
     def seen(self, seconds: float) -> Seen:
         return Seen(
-            requests=len(self.times_ns),
+            requests=self.answered,
             requests_per_s=len(self.times_ns) / seconds,
             p50_ms=percentile(self.times_ns, 0.50) / 1e6,
             p99_ms=percentile(self.times_ns, 0.99) / 1e6,
@@ -123,6 +127,7 @@ class _Client:
 
     def __init__(self, address: tuple[str, int], connections: int, origin_port: int) -> None:
         self.outcome = Outcome()
+        self.counted_from_ns = 0
         self.idle: deque[Connection] = deque()
         self.busy: set[Connection] = set()
         self._poller = select.epoll()
@@ -145,7 +150,8 @@ class _Client:
         except OSError:
             self._broke(connection)
         else:
-            self.outcome.late_ns.append(now_ns - due_ns)
+            if due_ns >= self.counted_from_ns:
+                self.outcome.late_ns.append(now_ns - due_ns)
             self.busy.add(connection)
 
     def take(self, wait_ns: float) -> None:
@@ -162,14 +168,17 @@ class _Client:
                 size = connection.read()
             except OSError:
                 size = 0
-            self.outcome.read_bytes += size
+            if connection.due_ns >= self.counted_from_ns:
+                self.outcome.read_bytes += size
             if size == 0 or connection not in self.busy:
                 self.busy.discard(connection)
                 if connection in self.idle:
                     self.idle.remove(connection)  # It was closed at rest, or spoke unasked.
                 self._broke(connection)
             elif connection.is_answered:
-                self.outcome.times_ns.append(now_ns - connection.due_ns)
+                if connection.due_ns >= self.counted_from_ns:
+                    self.outcome.times_ns.append(now_ns - connection.due_ns)
+                self.outcome.answered += 1
                 self.outcome.failed += not connection.is_success
                 self.busy.remove(connection)
                 self._rest(connection)
@@ -191,16 +200,24 @@ class _Client:
 
 
 def pace(
-    address: tuple[str, int], asked: Sequence[bytes], rate: float, count: int, connections: int, origin_port: int = 0
+    address: tuple[str, int],
+    asked: Sequence[bytes],
+    rate: float,
+    count: int,
+    connections: int,
+    origin_port: int = 0,
+    warm_up: int = 0,
 ) -> Outcome:
     """Asks ``count`` times, ``rate`` a second. What is not answered in time counts as broken.
 
-    ``origin_port``: where the target's origin is to be, in this loop; 0: it is elsewhere.
+    ``origin_port``: where the target's origin is to be, in this loop; 0: it is elsewhere. The first ``warm_up`` of them
+    find no connections upstream: they are no part of the times.
     """
     client = _Client(address, connections, origin_port)
     idle, busy, interval_ns, sent = client.idle, client.busy, 1e9 / rate, 0
     begun_ns = now_ns = time.monotonic_ns()
     end_ns = begun_ns + int(count * interval_ns + _OVERTIME_S * 1e9)
+    client.counted_from_ns = begun_ns + int(warm_up * interval_ns)
     while (sent < count or busy) and now_ns < end_ns:
         while sent < count and idle and begun_ns + sent * interval_ns <= now_ns:
             client.ask(asked[sent % len(asked)], begun_ns + int(sent * interval_ns), now_ns)
@@ -214,7 +231,15 @@ def pace(
     return client.outcome
 
 
-def run(url: str, path: str, rate: float, seconds: float, connections: int = CONNECTIONS, origin_port: int = 0) -> Seen:
+def run(
+    url: str,
+    path: str,
+    rate: float,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    origin_port: int = 0,
+    warm_up_s: float = 0.0,
+) -> Seen:
     """Loads ``url`` (scheme http, host, port) from a process of its own on the load's CPU. Raises PacedFailed."""
     task = {
         "url": url,
@@ -223,11 +248,12 @@ def run(url: str, path: str, rate: float, seconds: float, connections: int = CON
         "seconds": seconds,
         "connections": connections,
         "origin_port": origin_port,
+        "warm_up_s": warm_up_s,
     }
     argv = ["taskset", "-c", str(LOAD_CPU), sys.executable, "-m", "loadtest.bench.paced"]
     try:
         done = subprocess.run(
-            argv, input=json.dumps(task), capture_output=True, text=True, timeout=seconds + _OVERTIME_S + 30
+            argv, input=json.dumps(task), capture_output=True, text=True, timeout=seconds + warm_up_s + _OVERTIME_S + 30
         )
     except subprocess.TimeoutExpired as error:
         raise PacedFailed(f"the paced client did not end in time: {error}") from None
@@ -245,11 +271,12 @@ def main() -> int:
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     asked = heads(task["path"], parts.netloc)
-    count = max(1, round(task["rate"] * task["seconds"]))
+    warm_up = round(task["rate"] * task["warm_up_s"])
+    count = max(1, round(task["rate"] * task["seconds"])) + warm_up
     gc.freeze()
     gc.disable()
     address = parts.hostname, parts.port
-    outcome = pace(address, asked, task["rate"], count, task["connections"], task["origin_port"])
+    outcome = pace(address, asked, task["rate"], count, task["connections"], task["origin_port"], warm_up)
     json.dump(asdict(outcome.seen(task["seconds"])), sys.stdout)
     return 0
 

@@ -111,4 +111,4 @@ def _sample(run: Run, seconds: float, folder: Path, load_pids: Sequence[int]) ->
 def _seen(run: Run, seconds: float, folder: Path) -> Seen:
     if run.rate is None:
         return wrk.run(run.url, run.load, seconds, folder)
-    return paced.run(run.url, run.load.paths[0], run.rate, seconds, origin_port=run.origin_port)
+    return paced.run(run.url, run.load.paths[0], run.rate, seconds, origin_port=run.origin_port, warm_up_s=WARM_UP_S)

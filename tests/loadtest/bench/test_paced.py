@@ -98,6 +98,14 @@ def test_it_can_be_the_origin_of_what_it_asks() -> None:
     assert outcome.read_bytes == 20 * len(ANSWER)
 
 
+def test_the_first_requests_are_asked_and_left_out_of_the_times() -> None:
+    with target(OK) as one:
+        outcome = paced.pace(one.address, heads("/x", "h", 3), rate=500, count=20, connections=2, warm_up=15)
+    assert (len(one.asked), outcome.answered) == (20, 20)
+    assert (len(outcome.times_ns), len(outcome.late_ns), outcome.broken) == (5, 5, 0)
+    assert outcome.read_bytes == 5 * len(OK)
+
+
 def test_the_origin_answers_each_whole_head_and_waits_for_the_rest() -> None:
     with select.epoll() as poller, closing(PacedOrigin(free_ports(1)[0], poller)) as origin:
 
