@@ -83,15 +83,18 @@ class Wire:
         """
         if self.row == SETTLED:
             self.row = anonymous_row
-        sent = self._count()
-        if sent is not None:
-            _, _, unsent_bytes, _ = sent
-            if unsent_bytes:
-                self._add(ceil(unsent_bytes / _SEGMENT_BYTES) * self._headers_bytes)
-        if self._reading is not None:
-            self._reading.end()
-            self._reading = None
-        self._transport = None
+        try:
+            sent = self._count()
+            if sent is not None:
+                _, _, unsent_bytes, _ = sent
+                if unsent_bytes:
+                    self._add(ceil(unsent_bytes / _SEGMENT_BYTES) * self._headers_bytes)
+        finally:
+            # Whatever happened: a reading that is dropped would close a descriptor that is somebody else's by then.
+            if self._reading is not None:
+                self._reading.end()
+                self._reading = None
+            self._transport = None
 
     def _count(self) -> Sent | None:
         """One reading, added to the row."""
