@@ -70,7 +70,7 @@ SCENARIOS: Final = {
         Scenario("connect", "a new connection for each request", partial(beside_peers, Load(closes=True))),
         Scenario("tls", "small request over TLS", partial(beside_peers, Load(), is_tls=True)),
         Scenario("features", "small request, features switched on one by one", features),
-        Scenario("p99", "small request at half of the most, from when it was due", half_load.plan, P99),
+        Scenario("p99", "small request at half load, from when due", half_load.plan, P99),
         Scenario("connections", "small request over so many connections", scale.connections),
         Scenario("workers", "small request, one worker and two", scale.workers),
         Scenario("routes", "2,000 services of 100 routes", routes.plan),

@@ -11,7 +11,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from loadtest.compare.audit import Check
 from loadtest.compare.plan import DEDICATED, LIMITS, SHARED, Offer, Run
@@ -89,6 +89,8 @@ def _latencies(axes: Any, one: Series) -> None:
     axes.plot(centres, one.p99_ms, color=SLOW, linewidth=2, label="99 of 100 within")
     axes.plot(centres, one.p50_ms, color=FAST, linewidth=2, label="half within")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.legend(loc="lower right", bbox_to_anchor=(1.01, 0.99), ncols=2, fontsize=9, frameon=False, borderpad=0)
     low, high = axes.get_ylim()
