@@ -270,6 +270,7 @@ class ClientConnection(Admitting):
         self._retries_left = service.retries
         if length:
             self.is_content_sent = False
+            self.wire.expect_bulk()
             self._content_bytes = 0
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
             self.deadline_s = core.now_s + core.bounds.body_timeout_s
@@ -287,9 +288,10 @@ class ClientConnection(Admitting):
 
     def _send_to(self, service: Service, target: Target) -> None:
         self._text = self._request_text(service, target)
-        if target.idle:
-            connection, _ = target.idle.popitem()
-            self._send_head(service, connection)
+        idle = target.pool.idle
+        if idle and target.has_room:
+            connection, _ = idle.popitem()
+            self._send_head(service, target, connection)
             return
         self._is_connecting = True
         if self._content_left:
@@ -327,8 +329,8 @@ class ClientConnection(Admitting):
                 self._retry_or_fail(service, target, error.code, error.detail)
             return
         if self._is_awaiting(exchange):
-            self._send_head(service, connection)
-        elif not target.idle and not target.is_retired:
+            self._send_head(service, target, connection)
+        elif not target.pool.idle and target.pool.takes_back:
             connection.rest()  # The client left meanwhile; the next one finds it.
         else:
             connection.abort()
@@ -351,9 +353,9 @@ class ClientConnection(Admitting):
                 return
         self._fail(code, detail)
 
-    def _send_head(self, service: Service, upstream: UpstreamConnection) -> None:
+    def _send_head(self, service: Service, target: Target, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
-        upstream.begin(self, self._row)
+        upstream.begin(self, target, self._row)
         text, self._text = self._text, b""
         if self._pending:
             text += b"".join(self._pending)
@@ -365,7 +367,9 @@ class ClientConnection(Admitting):
         self._send_upstream(upstream, text)
 
     def _send_upstream(self, upstream: UpstreamConnection, data: bytes) -> None:
-        self._meter.cells[self._row + upstream.target.egress_offset] += len(data)
+        size = len(data)
+        self._meter.cells[self._row + upstream.target.egress_offset] += size
+        upstream.wire.hand_over(size)
         upstream.transport.write(data)  # type: ignore[union-attr]
         if self._state is TUNNEL:
             upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
@@ -499,6 +503,7 @@ class ClientConnection(Admitting):
     def begin_tunnel(self, head: ResponseHead, rest: bytes) -> None:
         self._is_answered = True
         self._state = TUNNEL
+        self.wire.expect_bulk()
         more = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self.relay(response_text(head, self._request_id, more, rest))
         if self._upstream is not None:

@@ -44,7 +44,7 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
 
     The connect deadline holds from here until the connection stands: name, TCP on all addresses, and TLS.
     """
-    if len(target.connections) + target.dialing >= target.connections_max:
+    if not target.has_room:
         raise DialError("no_healthy_target", f"the target has {target.connections_max} connections, its most")
     target.dialing += 1
     try:
@@ -52,7 +52,7 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
             connection = await _connect(core, target, service)
         if connection.transport is None or connection.transport.is_closing():
             raise ConnectionResetError("closed at once")
-        target.connections.add(connection)
+        target.pool.connections.add(connection)
         return connection
     except TimeoutError:
         target.failed(core.now_s)
@@ -76,7 +76,7 @@ async def _connect(core: Core, target: Target, service: Service) -> UpstreamConn
         address = addresses[-left]
         try:
             async with asyncio.timeout((deadline_s - core.loop.time()) / left):
-                connection = await _connect_to(core, target, service.pool_idle_s, address)
+                connection = await _connect_to(core, target, address)
         except OSError:
             if left == 1:
                 raise
@@ -87,8 +87,8 @@ async def _connect(core: Core, target: Target, service: Service) -> UpstreamConn
     raise OSError(errno.EADDRNOTAVAIL, "the upstream has no address of the egress address's family")
 
 
-async def _connect_to(core: Core, target: Target, pool_idle_s: float, address: tuple[int, str]) -> UpstreamConnection:
-    connection = UpstreamConnection(core, target, pool_idle_s)
+async def _connect_to(core: Core, target: Target, address: tuple[int, str]) -> UpstreamConnection:
+    connection = UpstreamConnection(core, target)
     # A protocol by its methods, not by inheritance: it is compiled.
     protocol = cast(asyncio.Protocol, connection)
     tls, name = target.tls, target.server_name

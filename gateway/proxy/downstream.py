@@ -265,7 +265,9 @@ class Downstream:
     # --- what goes to the client
 
     def relay(self, data: bytes) -> None:
-        self._meter.cells[self._row + self._egress_offset] += len(data)
+        size = len(data)
+        self._meter.cells[self._row + self._egress_offset] += size
+        self.wire.hand_over(size)
         self.transport.write(data)
 
     def _begin_refusal(self) -> None:

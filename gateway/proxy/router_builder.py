@@ -141,7 +141,7 @@ class RouterBuilder:
         self.services_made += 1
         row = self._row_of(instance.account, instance.id, instance.region, place.id)
         self._rows_made.add(row)
-        targets = self._book.group(place.id, head["upstream"], instance.egress_ip)
+        targets = self._book.group(instance.id, place.id, head["upstream"], instance.egress_ip)
         budget = self._book.budget(place.id, time.monotonic())
         read = partial(self._routes, file, place) if place.has_routes else None
         service = Service(head, instance, row, limits.limit, self._quotas.quota, targets, budget, read)

@@ -170,7 +170,6 @@ class Service:
         "is_plainly_limited",
         "is_websocket",
         "keys",
-        "pool_idle_s",
         "prefix",
         "prefix_bytes",
         "preserves_host",
@@ -227,7 +226,6 @@ class Service:
         self.preserves_host = upstream["preserve_host"]
         self.ejects_on_5xx = upstream["on_5xx"]
         self.retries = upstream["retries"]
-        self.pool_idle_s: float = upstream["pool_idle"]
         timeouts = upstream["timeouts"]
         self.connect_timeout_s: float = timeouts["connect"]
         self.response_timeout_s = timeouts["response"]

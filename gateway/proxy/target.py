@@ -1,4 +1,4 @@
-"""One address of an upstream: where it is, whether it is out, and its connections at rest (L9)."""
+"""One address of a service's upstream: where it is, whether it is out, and what it has under way (L9)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.proxy.pool import Pool
 from gateway.proxy.resolver import Addresses, Resolver, literal_address
 from metering.cells import egress_cell
 
 if TYPE_CHECKING:
     from gateway.proxy.balance import TargetGroup
-    from gateway.proxy.upstream import UpstreamConnection
 
 FAILURES_TO_EJECT: Final = 5  # In a row (DESIGN 1.7).
 
 
 class Place(NamedTuple):
-    """What a target is told by: a snapshot in which none of this changed keeps its connections and its health."""
+    """What a target is told by: a snapshot in which none of this changed keeps its health."""
 
     service: str
     url: str
@@ -30,6 +30,12 @@ class Place(NamedTuple):
     def is_tls(self) -> bool:
         return self.url.startswith("https:")
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (443 if self.is_tls else 80)
+
 
 class Target:
     """One address. Failures in a row eject it for a while, then one trial decides (DESIGN 1.7).
@@ -40,7 +46,6 @@ class Target:
     __slots__ = (
         "addresses",
         "base_path",
-        "connections",
         "connections_max",
         "dialing",
         "egress_ip",
@@ -50,12 +55,11 @@ class Target:
         "group",
         "host",
         "host_field",
-        "idle",
         "is_ejected",
         "is_probed_down",
-        "is_retired",
         "outstanding",
         "place",
+        "pool",
         "port",
         "resolver",
         "server_name",
@@ -64,23 +68,26 @@ class Target:
         "url",
     )
     # What each request touches, first, as in `Service`.
-    idle: dict[UpstreamConnection, None]
-    connections: set[UpstreamConnection]
+    pool: Pool
     connections_max: int
     outstanding: int
     egress_offset: int
     failures: int
     is_ejected: bool
-    is_retired: bool
 
     def __init__(
-        self, place: Place, resolver: Resolver, tls: ssl.SSLContext | None = None, server_name: str | None = None
+        self,
+        place: Place,
+        pool: Pool,
+        resolver: Resolver,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
     ) -> None:
         parts = urlsplit(place.url)
         self.place = place
+        self.pool = pool
         self.url = place.url
-        self.host = parts.hostname or ""
-        self.port = parts.port or (443 if place.is_tls else 80)
+        self.host, self.port = place.address
         self.host_field = parts.netloc.rpartition("@")[2].encode()
         self.base_path = parts.path.rstrip("/").encode()
         self.egress_offset = egress_cell("backend", place.network, "application")
@@ -89,14 +96,9 @@ class Target:
         self.server_name = (server_name or self.host) if tls is not None else None
         self.resolver = resolver
         self.addresses: Addresses = literal_address(self.host)  # empty for a name, which the resolver knows
-        # its connections
-        # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.
-        self.idle = {}
-        self.is_retired = False
-        self.connections = set()  # resting ones too; those being made are ``dialing``
-        self.dialing = 0
-        self.connections_max = 1
-        self.outstanding = 0
+        self.connections_max = 1  # ``outstanding`` and ``dialing`` together
+        self.outstanding = 0  # exchanges under way
+        self.dialing = 0  # connections being made
         # its health
         self.group: TargetGroup | None = None
         self.failures = 0
@@ -106,9 +108,9 @@ class Target:
         self.trial_began_s = inf  # inf: no trial is under way
 
     @property
-    def takes_back(self) -> bool:
-        """Whether a connection may rest: a snapshot may have taken the target away, or lowered its most."""
-        return not self.is_retired and len(self.connections) <= self.connections_max
+    def has_room(self) -> bool:
+        """Whether one more exchange may use a connection; others of the pool's services do not count."""
+        return self.outstanding + self.dialing < self.connections_max
 
     def failed(self, now_s: float) -> None:
         """One failure: refused, reset, timed out or malformed."""
@@ -135,9 +137,3 @@ class Target:
         assert self.group is not None
         self.trial_began_s = now_s
         self.ejected_until_s = now_s + self.group.eject_s
-
-    def retire(self) -> None:
-        """No snapshot has it any more: what rests closes now, what is under way at its end."""
-        self.is_retired = True
-        for connection in list(self.idle):
-            connection.abort()

@@ -1,4 +1,4 @@
-"""The targets of a worker over its snapshots: one that stays keeps its connections and its health."""
+"""The targets of a worker over its snapshots: one that stays keeps its health, and its pool its connections."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.proxy.balance import News, TargetGroup, make_group
+from gateway.proxy.pool import Peer, Pool
 from gateway.proxy.resolver import Resolver
 from gateway.proxy.retry_budget import RetryBudget
 from gateway.proxy.target import Place, Target
@@ -23,25 +24,29 @@ class TargetBook:
         self._tls = TlsContexts()
         self._down: set[tuple[str, str]] = set()
         self._targets: dict[Place, Target] = {}
+        self._pools: dict[Peer, Pool] = {}
         self._budgets: dict[str, RetryBudget] = {}
         self._fresh: dict[Place, Target] = {}
+        self._fresh_pools: dict[Peer, Pool] = {}
         self._fresh_budgets: dict[str, RetryBudget] = {}
-        self._groups: list[tuple[TargetGroup, int]] = []
+        self._groups: list[tuple[TargetGroup, list[Pool], int]] = []
 
     def begin(self) -> None:
         """A new snapshot is about to be read."""
-        self._fresh, self._fresh_budgets, self._groups = {}, {}, []
+        self._fresh, self._fresh_pools, self._fresh_budgets, self._groups = {}, {}, {}, []
 
-    def group(self, service: str, upstream: dict[str, Any], egress_ip: str | None) -> TargetGroup:
+    def group(self, instance: str, service: str, upstream: dict[str, Any], egress_ip: str | None) -> TargetGroup:
         """The targets of a snapshot's service."""
         tls = upstream["tls"]
         tls_text = orjson.dumps(tls).decode()
-        members = []
+        members, pools = [], []
         for item in upstream["targets"]:
             place = Place(service, item["url"], item["network"], egress_ip, tls_text)
-            members.append((self._target(place, tls), item["weight"]))
+            pool = self._pool(instance, place, upstream["pool_idle"], tls)
+            members.append((self._target(place, pool, tls), item["weight"]))
+            pools.append(pool)
         group = make_group(upstream["balance"], members, upstream["eject"], self._news)
-        self._groups.append((group, upstream["connections_max"]))
+        self._groups.append((group, pools, upstream["connections_max"]))
         return group
 
     def keep(self, service: str, group: TargetGroup, tls: dict[str, Any]) -> bool:
@@ -51,14 +56,23 @@ class TargetBook:
                 return False
         for target in group.targets:
             self._fresh[target.place] = target
+            self._fresh_pools[target.pool.peer] = target.pool
         self._fresh_budgets[service] = self._budgets[service]
         return True
 
-    def _target(self, place: Place, tls: dict[str, Any]) -> Target:
+    def _pool(self, instance: str, place: Place, idle_s: float, tls: dict[str, Any]) -> Pool:
         context = self._tls.context(tls) if place.is_tls else None
+        peer = Peer(instance, *place.address, place.network, place.egress_ip, place.tls if place.is_tls else "", idle_s)
+        pool = self._fresh_pools.get(peer) or self._pools.get(peer)
+        if pool is None or pool.tls is not context:
+            pool = Pool(peer, context)
+        self._fresh_pools[peer] = pool
+        return pool
+
+    def _target(self, place: Place, pool: Pool, tls: dict[str, Any]) -> Target:
         target = self._fresh.get(place) or self._targets.get(place)
-        if target is None or target.tls is not context:
-            target = Target(place, self._resolver, context, tls["server_name"])
+        if target is None or target.tls is not pool.tls:
+            target = Target(place, pool, self._resolver, pool.tls, tls["server_name"])
             target.is_probed_down = (place.service, place.url) in self._down
         self._fresh[place] = target
         return target
@@ -71,17 +85,24 @@ class TargetBook:
 
     def swap(self) -> None:
         """The groups made since ``begin`` are those in use."""
-        for group, connections_max in self._groups:
-            for target in group.targets:
+        for group, pools, connections_max in self._groups:
+            for target, pool in zip(group.targets, pools, strict=True):
                 target.group = group
+                target.pool = pool
                 target.connections_max = connections_max
         for place, target in self._targets.items():
             if self._fresh.get(place) is not target:
                 target.group = None
-                target.retire()
                 if target.is_ejected:
                     self._news("returned", target)
-        self._targets, self._budgets = self._fresh, self._fresh_budgets
+        for pool in self._fresh_pools.values():
+            pool.connections_max = 0
+        for target in self._fresh.values():
+            target.pool.connections_max += target.connections_max
+        for peer, pool in self._pools.items():
+            if self._fresh_pools.get(peer) is not pool:
+                pool.retire()
+        self._targets, self._pools, self._budgets = self._fresh, self._fresh_pools, self._fresh_budgets
         self._resolver.keep_only({target.host for target in self._targets.values()})
         self._tls.drop_unused()
         self._groups = []

@@ -1,11 +1,11 @@
-"""The connection to an upstream: one exchange at a time, at rest with its target in between."""
+"""The connection to an upstream: one exchange at a time, at rest in its pool in between."""
 
 from __future__ import annotations
 
 import asyncio
 from enum import IntEnum
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
@@ -29,6 +29,8 @@ class Phase(IntEnum):
     TUNNEL = 4  # after 101: bytes of another protocol, both ways
 
 
+# Acknowledging more than this may take more segments than acknowledging another's.
+SMALL_CONTENT_BYTES: Final = 1024
 # As globals: an enum's member costs a descriptor at each use.
 PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKED, PHASE_UNTIL_CLOSE, PHASE_TUNNEL = Phase
 
@@ -41,7 +43,7 @@ class UpstreamConnection:
         "_core",
         "_decoder",
         "_left",
-        "_pool_idle_s",
+        "_pool",
         "_unsent_bytes",
         "client",
         "deadline_s",
@@ -53,10 +55,10 @@ class UpstreamConnection:
         "wire",
     )
 
-    def __init__(self, core: Core, target: Target, pool_idle_s: float) -> None:
+    def __init__(self, core: Core, target: Target) -> None:
         self._core = core
-        self.target = target
-        self._pool_idle_s = pool_idle_s
+        self.target = target  # the one of the exchange, or of the last one
+        self._pool = target.pool
         # for the connection
         self.transport: asyncio.Transport | None = None
         self.wire = Wire(core.meter, target.egress_offset)
@@ -120,6 +122,8 @@ class UpstreamConnection:
                 return
         self._buffer = b""
         framing = head.framing
+        if framing < 0 or framing > SMALL_CONTENT_BYTES:
+            self.wire.expect_bulk()
         if framing >= 0 and len(rest) >= framing:
             # The whole answer is here: one write for all of it.
             if len(rest) > framing:
@@ -177,15 +181,15 @@ class UpstreamConnection:
             self._fail(client, "the upstream switched protocols unasked, or does not say to which")
             return
         self.phase = PHASE_TUNNEL
+        self.wire.expect_bulk()
         client.begin_tunnel(self.head, rest)
 
     def _end(self, client: ClientConnection, trailers: bytes = b"") -> None:
         """The answer is complete: rest for the next exchange, or close."""
-        target = self.target
-        target.outstanding -= 1
+        self.target.outstanding -= 1
         self.client = None
         self.phase = PHASE_HEAD
-        if self.head.keeps_alive and client.is_content_sent and target.takes_back:
+        if self.head.keeps_alive and client.is_content_sent and self._pool.takes_back:
             if client.is_write_paused and self.transport is not None:
                 self.transport.resume_reading()  # That client's slowness is not the next one's.
             self.rest()
@@ -201,17 +205,18 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits with its target for the next exchange, newest first, for `pool_idle` at most.
+        """Waits in its pool for the next exchange, newest first, for `pool_idle` at most.
 
         However many were in use together rest, `connections_max` being the most: a burst that comes again finds them.
         """
         self.is_reused = True
-        self.deadline_s = self._core.now_s + self._pool_idle_s
-        self.target.idle[self] = None
+        pool = self._pool
+        self.deadline_s = self._core.now_s + pool.idle_s
+        pool.idle[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
-        self.target.connections.discard(self)
+        self._pool.connections.discard(self)
         self.wire.end(self._core.anonymous_row)
         client = self.client
         if client is None:
@@ -243,7 +248,7 @@ class UpstreamConnection:
 
     def _leave_rest(self) -> None:
         """At once, not when the closing is done: in between, a request that took it would be lost."""
-        self.target.idle.pop(self, None)
+        self._pool.idle.pop(self, None)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf
@@ -263,12 +268,13 @@ class UpstreamConnection:
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
-    def begin(self, client: ClientConnection, row: int) -> None:
-        """Takes an exchange of that row; its bytes follow by `transport.write`."""
+    def begin(self, client: ClientConnection, target: Target, row: int) -> None:
+        """Takes an exchange of that row with that target; its bytes follow by `transport.write`."""
         self.client = client
+        self.target = target
         if row != self.wire.row:
             self.wire.turn_to(row)
-        self.target.outstanding += 1
+        target.outstanding += 1
 
     def leave(self) -> None:
         """The client is gone: so is the use of this connection."""

@@ -259,9 +259,14 @@ class WorkerProcess:
 
 @contextmanager
 def worker(
-    folder: Path, *services: dict[str, Any], one: dict[str, Any] | None = None, **options: Any
+    folder: Path,
+    *services: dict[str, Any],
+    one: dict[str, Any] | None = None,
+    two: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[WorkerProcess]:
-    running = WorkerProcess(folder, list(services), {"one": one or instance()}, **options)
+    """``one`` and ``two``: the instances, where there is more to say of them."""
+    running = WorkerProcess(folder, list(services), {"one": one or instance(), "two": two or instance()}, **options)
     try:
         yield running
     finally:

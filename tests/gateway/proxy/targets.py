@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.proxy.balance import Address, TargetGroup, make_group
+from gateway.proxy.pool import Peer, Pool
 from gateway.proxy.resolver import Resolver
 from gateway.proxy.target import Place, Target
 
@@ -23,8 +24,12 @@ class Client:
         return ipaddress.ip_address(self.address)
 
 
+def pool_of(place: Place) -> Pool:
+    return Pool(Peer("one", *place.address, place.network, place.egress_ip, place.tls, 60.0), None)
+
+
 @dataclass
-class Pool:
+class Group:
     """A group, and what it told of its targets."""
 
     balance: str
@@ -35,7 +40,8 @@ class Pool:
     def __post_init__(self) -> None:
         urls = self.urls or [f"http://127.0.0.1:{9000 + index}" for index in range(len(self.weights))]
         resolver = Resolver()
-        self.targets = [Target(Place("orders", url, "vpc", None, ""), resolver) for url in urls]
+        places = [Place("orders", url, "vpc", None, "") for url in urls]
+        self.targets = [Target(place, pool_of(place), resolver) for place in places]
         self.group: TargetGroup = make_group(
             self.balance,
             list(zip(self.targets, self.weights, strict=True)),

@@ -96,6 +96,7 @@ def test_rows_are_of_what_is_served_and_of_what_is_being_made(
 
 
 def test_a_target_that_stays_keeps_its_connections_and_a_changed_one_does_not(apply: Apply) -> None:
+    """Its health, too."""
     before = found(apply(service("a", 1)), b"/a").targets.targets[0]
     assert found(apply(service("a", 1, strip_path=False)), b"/a").targets.targets[0] is before
     inside = service("a", 1)
@@ -103,6 +104,7 @@ def test_a_target_that_stays_keeps_its_connections_and_a_changed_one_does_not(ap
     outside = found(apply(inside), b"/a").targets.targets[0]
     assert outside is not before
     assert outside.egress_offset != before.egress_offset
+    assert outside.pool is not before.pool
 
 
 def test_a_kept_service_keeps_its_group_and_one_that_went_has_none(apply: Apply) -> None:
@@ -110,7 +112,7 @@ def test_a_kept_service_keeps_its_group_and_one_that_went_has_none(apply: Apply)
     kept, gone = (found(router, path).targets for path in (b"/a", b"/b"))
     assert found(apply(service("a", 1)), b"/a").targets is kept
     assert [kept.targets[0].group, gone.targets[0].group] == [kept, None]
-    assert gone.targets[0].is_retired, "retired"
+    assert (kept.targets[0].pool.is_retired, gone.targets[0].pool.is_retired) == (False, True)
 
 
 def test_a_service_is_made_anew_when_a_file_of_its_tls_settings_changed(apply: Apply, tmp_path: Path) -> None:

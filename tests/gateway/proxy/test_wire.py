@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,12 @@ from gateway.entry.tls import TlsSettings
 from metering.tcp_info import IPV4_HEADERS_BYTES, IS_MEASURED
 from tests.certificates import Authority
 from tests.gateway.data_plane import Raw, WorkerProcess, instance, service, worker
+from tests.gateway.proxy.origins import OK, origin_of, read_head
 from tests.node import origin, until
 
 pytestmark = pytest.mark.skipif(not IS_MEASURED, reason="the kernel has no TCP_INFO with bytes sent")
 
+SMALL_SEGMENT = 500
 # A few segments carry nothing and are counted at one end only: the handshake's, the last acknowledgements.
 SLACK_BYTES = 30 * IPV4_HEADERS_BYTES
 
@@ -30,13 +33,13 @@ def upstream() -> Iterator[int]:
 
 @pytest.fixture
 def running(tmp_path: Path, upstream: int) -> Iterator[WorkerProcess]:
-    services = [service("a", upstream), service("b", upstream), service("socket", upstream, protocol="websocket")]
+    services = [service(id, upstream) for id in "abc"] + [service("socket", upstream, protocol="websocket")]
     with worker(tmp_path, *services) as made:
         yield made
 
 
-def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+def get(path: str, pad: int = 0) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nPad: {'-' * pad}\r\n\r\n".encode()
 
 
 def received(connection: socket.socket) -> int:
@@ -45,6 +48,13 @@ def received(connection: socket.socket) -> int:
     (payload_bytes,) = struct.unpack_from("<Q", info, 128)
     (segments,) = struct.unpack_from("<I", info, 140)
     return int(payload_bytes) + int(segments) * IPV4_HEADERS_BYTES
+
+
+def in_segments(connection: socket.socket, data: bytes) -> None:
+    """Each by itself: loopback would carry 64 KiB as one, and one acknowledgement would do."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(0, len(data), SMALL_SEGMENT):
+        connection.sendall(data[at : at + SMALL_SEGMENT])
 
 
 def client_egress(running: WorkerProcess, service: str, basis: str) -> int:
@@ -73,6 +83,68 @@ def test_a_connection_that_serves_two_services_is_split_between_them(running: Wo
     for name in by_kernel:
         assert client_egress(running, name, "application") <= client_egress(running, name, "wire")
         assert backend_egress(running, name, "application") <= backend_egress(running, name, "wire")
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.1])
+def test_small_exchanges_in_turn_are_divided_by_what_each_sent(running: WorkerProcess, pause_s: float) -> None:
+    """Not read at each turn; with a pause, acknowledgements travel alone and are divided too."""
+    with Raw(running.port) as client:
+        by_kernel, calls = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+        before = 0
+        for name, size in (("a", 5), ("b", 900), ("b", 900), ("a", 5)) * (5 if pause_s else 60):
+            client.send(get(f"/{name}/bytes/{size}", pad=size)).answer()
+            time.sleep(pause_s)  # Part of the traffic: after 40 ms what came is acknowledged.
+            now = received(client.socket)
+            by_kernel[name] += now - before
+            before = now
+            calls[name] += 1
+        total = received(client.socket)
+        until(lambda: sum(client_egress(running, name, "wire") for name in by_kernel) >= total - 80, "all is read", 5)
+    running.drain()
+    for name, wire_bytes in by_kernel.items():
+        # The handshake is the first one's; of acknowledgements each has its part.
+        least = client_egress(running, name, "application") + calls[name] * IPV4_HEADERS_BYTES
+        assert client_egress(running, name, "wire") >= least
+        assert client_egress(running, name, "wire") == pytest.approx(wire_bytes, abs=6 * IPV4_HEADERS_BYTES)
+    headers = {
+        name: backend_egress(running, name, "wire") - backend_egress(running, name, "application") for name in "ab"
+    }
+    assert min(headers.values()) >= calls["a"] * IPV4_HEADERS_BYTES
+    assert headers["a"] == pytest.approx(headers["b"], abs=6 * IPV4_HEADERS_BYTES)
+
+
+def test_a_large_exchange_between_small_ones_is_read_for_itself(tmp_path: Path) -> None:
+    """Its acknowledgements are many, and nobody else's: of what goes up for `b`, and of what `b` downloads."""
+    content = bytes(50_000)
+    upload = b"POST /b/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+
+    def serve(connection: socket.socket) -> None:
+        while head := read_head(connection):
+            is_upload, is_download = head.startswith(b"POST"), head.startswith(b"GET /large")
+            rest = len(content) - len(head.partition(b"\r\n\r\n")[2]) if is_upload else 0
+            while rest > 0:
+                rest -= len(connection.recv(65_536))
+            in_segments(connection, large) if is_download else connection.sendall(OK)
+
+    with origin_of(serve) as origin:
+        with worker(tmp_path, *[service(id, origin.port) for id in "abc"]) as running:
+            with Raw(running.port) as client:
+                for _ in range(10):
+                    client.send(get("/a/x")).answer()
+                    client.send(get("/c/x")).answer()
+                    in_segments(client.socket, upload)
+                    client.answer()
+                    client.send(get("/c/x")).answer()
+                    client.send(get("/a/x")).answer()
+                    client.send(get("/b/large")).answer()
+            running.drain()
+        for egress in (client_egress, backend_egress):
+            headers_bytes = {id: egress(running, id, "wire") - egress(running, id, "application") for id in "abc"}
+            for id in "ac":
+                # Two segments each and some at the turns: nothing of the hundreds that `b` acknowledged each time.
+                assert 20 * IPV4_HEADERS_BYTES <= headers_bytes[id] <= 60 * IPV4_HEADERS_BYTES
+            assert headers_bytes["b"] > 200 * IPV4_HEADERS_BYTES
 
 
 def test_both_sides_are_counted_when_connections_end_at_once(running: WorkerProcess) -> None:

@@ -1,0 +1,53 @@
+"""Connections to one address of an upstream, shared by all services of an instance that go there alike (L8, L11)."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from gateway.proxy.upstream import UpstreamConnection
+
+
+class Peer(NamedTuple):
+    """What must be the same for a connection to serve either of two services. Instances share nothing (L8)."""
+
+    instance: str
+    host: str
+    port: int
+    network: str  # whose bytes they are, as X16 meters them
+    egress_ip: str | None
+    tls: str  # the TLS settings as text; "" for none
+    idle_s: float
+
+
+class Pool:
+    """Those at rest, and how many there may be. A service with a thousand others beside it finds a warm one here."""
+
+    __slots__ = ("connections", "connections_max", "idle", "idle_s", "is_retired", "peer", "tls")
+    idle: dict[UpstreamConnection, None]
+    connections: set[UpstreamConnection]
+    connections_max: int
+    is_retired: bool
+    idle_s: float
+
+    def __init__(self, peer: Peer, tls: ssl.SSLContext | None) -> None:
+        self.peer = peer
+        self.tls = tls
+        self.idle_s = peer.idle_s
+        # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.
+        self.idle = {}
+        self.connections = set()  # resting ones too
+        self.connections_max = 0  # of all its targets together
+        self.is_retired = False
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a connection may rest: a snapshot may have taken the last target away, or lowered their most."""
+        return not self.is_retired and len(self.connections) <= self.connections_max
+
+    def retire(self) -> None:
+        """No snapshot has a target of it any more: what rests closes now, what is under way at its end."""
+        self.is_retired = True
+        for connection in list(self.idle):
+            connection.abort()
