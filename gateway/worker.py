@@ -30,7 +30,6 @@ from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
-from gateway.proxy.matching import Matcher
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target import Target
 from gateway.proxy.target_book import TargetBook
@@ -130,7 +129,7 @@ class Worker:
     async def _apply(self, path: Path) -> None:
         """Swaps the snapshot between requests; exchanges under way end on the one they began with."""
         file = SnapshotFile(path)
-        self._core.matcher = Matcher(await self._in_slices(self._builder.build(file)))
+        self._core.route_by(await self._in_slices(self._builder.build(file)))
         await self._in_slices(self._builder.discard())
         self._tell({"at": "applied", "version": file.version})
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-# A place for each of so many texts, by their hashes; one that falls on another's place takes it.
 PLACES: Final = 4096
 
 
 class Repeats:
-    """Remembers the hashes of texts it was asked about: 160 KiB at the most, whatever comes."""
+    """Remembers the hashes of texts it was asked about: 40 bytes for each of ``places`` at the most, whatever comes.
 
-    __slots__ = ("_hashes",)
+    A text that falls on another's place takes it. ``places``: a power of two.
+    """
 
-    def __init__(self) -> None:
-        self._hashes = [0] * PLACES
+    __slots__ = ("_hashes", "_mask")
+
+    def __init__(self, places: int = PLACES) -> None:
+        self._hashes = [0] * places
+        self._mask = places - 1
 
     def saw(self, text: bytes) -> bool:
         """Whether it came before, and few others since. A wrong yes takes two equal hashes, and does no harm."""
         mark = hash(text)
-        place = mark & (PLACES - 1)
+        place = mark & self._mask
         if self._hashes[place] == mark:
             return True
         self._hashes[place] = mark

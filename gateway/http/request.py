@@ -8,7 +8,7 @@ from gateway.http.errors import ProtocolError
 from gateway.http.field_line import PLAIN, FieldLine, FieldLines
 from gateway.http.fields import without_fields
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
-from gateway.http.request_line import method_and_path
+from gateway.http.request_line import MethodAndPath, method_and_path
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
 
@@ -48,6 +48,7 @@ _LINES: Final = FieldLines(
     }
 )
 _NO_LINES: Final[list[FieldLine]] = []
+_NOTHING_READ: Final = MethodAndPath(b"", b"", b"")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
 _NOT_NAMED_AWAY = frozenset((_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"))
 
@@ -70,7 +71,7 @@ class RequestHead:
         "is_http11",
         "is_marked",
         "keeps_alive",
-        "line",
+        "known",
         "lines",
         "method",
         "path",
@@ -85,7 +86,7 @@ class RequestHead:
         self.method = b""
         self.path = b""
         self.query = b""  # with its "?", or empty
-        self.line = b""  # method, a space and the path: what a route is found by
+        self.known = _NOTHING_READ  # method and path as they stand above: what a route is found by
         self.is_http11 = True
         self.host = b""
         self.lines = _NO_LINES  # The fields as they came.
@@ -106,7 +107,8 @@ class RequestHead:
     def let_go(self) -> None:
         """Drops what the last head left. ``host`` stays: it is short, and the next request's most likely."""
         self.lines = _NO_LINES
-        self.fields = self.line = self.path = self.query = b""
+        self.known = _NOTHING_READ
+        self.fields = self.path = self.query = b""
         if self.is_marked:
             self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
 
@@ -144,7 +146,7 @@ class RequestHead:
         self.fields = data[len(first) + 2 : head_bytes - 2]
         self.path = path
         self.query = query
-        self.line = known.line
+        self.known = known
         if self.is_marked:
             self.is_marked = self.expects_continue = self.takes_trailers = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
@@ -155,7 +157,7 @@ class RequestHead:
             raise ProtocolError("bad_request", "Host is missing")
         if path[0] != 0x2F:  # not origin-form
             host = self._read_other_form(path + query, host)
-            self.line = self.method + b" " + self.path
+            self.known = MethodAndPath(method + b" " + self.path, method, self.path)
         self.host = host or b""
         return head_bytes
 

@@ -8,35 +8,66 @@ from gateway.http.errors import ProtocolError
 from gateway.http.grammar import METHOD_AND_PATH
 from gateway.http.repeats import Repeats
 
-LINES_MAX: Final = 2048
+# At most so many lines, of so many bytes together: some 16 MiB with what is made of them.
+LINES_MAX: Final = 32_768
+LINES_BYTES_MAX: Final = 4 << 20
 LINE_BYTES_MAX: Final = 1024
-# Method and path as received, to what is made of them: requests repeat them, and seldom their queries. At the most
-# 2 MiB; paths that never come again are not kept.
-_KNOWN: Final[dict[bytes, MethodAndPath]] = {}
-_REPEATS: Final = Repeats()
 
 
 class MethodAndPath:
-    """``line`` is both with the space between: what a route is found by."""
+    """``line`` is both with the space between: what a route is found by. ``found``: the router's note on it."""
 
-    __slots__ = ("line", "method", "path")
+    __slots__ = ("found", "is_kept", "line", "method", "path")
 
     def __init__(self, line: bytes, method: bytes, path: bytes) -> None:
         self.line = line
         self.method = method
         self.path = path
+        self.found: object = None
+        self.is_kept = False  # Whether a later request will find this object, and what is noted on it.
+
+
+class _Lines:
+    """Lines as received, less their queries, to what is made of them. Those that never come again are not kept."""
+
+    __slots__ = ("_bytes", "_repeats", "known")
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, MethodAndPath] = {}
+        self._bytes = 0
+        self._repeats = Repeats(LINES_MAX)
+
+    def read(self, line: bytes) -> MethodAndPath:
+        """A line that is not known."""
+        match = METHOD_AND_PATH.fullmatch(line)
+        if match is None:
+            raise ProtocolError("bad_request", "malformed request line")
+        made = MethodAndPath(line, match[1], match[2])
+        if len(line) <= LINE_BYTES_MAX and self._repeats.saw(line):
+            self._keep(made)
+        return made
+
+    def _keep(self, made: MethodAndPath) -> None:
+        if len(self.known) >= LINES_MAX or self._bytes >= LINES_BYTES_MAX:
+            for known in self.known.values():
+                known.is_kept = False
+            self.known.clear()
+            self._bytes = 0
+        made.is_kept = True
+        self.known[made.line] = made
+        self._bytes += len(made.line)
+
+
+_LINES: Final = _Lines()
 
 
 def method_and_path(line: bytes) -> MethodAndPath:
     """Raises ProtocolError (bad_request)."""
-    known = _KNOWN.get(line)
-    if known is None:
-        match = METHOD_AND_PATH.fullmatch(line)
-        if match is None:
-            raise ProtocolError("bad_request", "malformed request line")
-        known = MethodAndPath(line, match[1], match[2])
-        if len(line) <= LINE_BYTES_MAX and _REPEATS.saw(line):
-            if len(_KNOWN) >= LINES_MAX:
-                _KNOWN.clear()
-            _KNOWN[line] = known
-    return known
+    known = _LINES.known.get(line)
+    return _LINES.read(line) if known is None else known
+
+
+def forget_found() -> None:
+    """Routes have changed: what was noted holds no more, and nobody else shall hold it. A millisecond at the most."""
+    for known in _LINES.known.values():
+        known.found = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from gateway.http.request_line import forget_found
 from gateway.proxy.matching import Matcher
 from gateway.routing.router import Router
 from metering.meter import Meter, Turning
@@ -18,6 +19,7 @@ from metering.meter import Meter, Turning
 if TYPE_CHECKING:
     from gateway.proxy.access_log import AccessLog
     from gateway.proxy.downstream import Downstream
+    from gateway.proxy.service import Service
     from gateway.proxy.tracer import Tracer
     from gateway.proxy.upstream import UpstreamConnection
 
@@ -149,6 +151,11 @@ class Core:
             rows.add(client.wire.row)
         rows.update([upstream.wire.row for upstream in self.upstreams])
         return Turning(sum(client.is_counted for client in self.clients), rows)
+
+    def route_by(self, router: Router[Service]) -> None:
+        """From here on; what the one before found is let go of, with its services."""
+        self.matcher = Matcher(router)
+        forget_found()
 
     def keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from gateway.http.errors import ProtocolError
 from gateway.http.max_forwards import METHODS as COUNTED_HOPS
 from gateway.http.max_forwards import may_go_on
 from gateway.http.request import RequestHead
+from gateway.http.request_line import MethodAndPath, forget_found
+from gateway.limits.admission import LimitSet
 from gateway.proxy.service import Route, Service
 from gateway.routing.path import below_prefix, normal_path, rule_form, without_parameters
 from gateway.routing.router import Router
 
-# Requests repeat their paths, so a found match is kept. Random paths only empty the store now and then.
-MATCHES_MAX: Final = 8192
+# Requests repeat their lines, so what was found is kept with the line. One that comes for several hosts has a match for
+# each of the last few; so many are kept in all, and then none.
+MATCHES_MAX: Final = 32_768
+HOSTS_MAX: Final = 16
 
 
 class Match:
-    """Where every request with this host, method and path goes."""
+    """Where every request with this host, method and path goes, as ``matcher`` has it."""
 
-    __slots__ = ("enforced", "line", "path", "route", "service")
+    __slots__ = ("enforced", "host", "hosts", "line", "matcher", "next", "path", "route", "service")
+    # What each request touches, first, as in `Service`.
+    matcher: Matcher
+    host: bytes
+    service: Service
+    enforced: LimitSet
+    line: bytes | None
 
-    def __init__(self, service: Service, route: Route, method: bytes, path: bytes) -> None:
+    def __init__(
+        self, matcher: Matcher, host: bytes, service: Service, route: Route, method: bytes, path: bytes
+    ) -> None:
+        self.matcher = matcher
+        self.host = host
+        self.next: Match | None = None  # the same line's, for another host
+        self.hosts = 1  # matches from here on
         self.service = service
         self.route = route
         self.enforced = route.enforced
@@ -47,29 +63,44 @@ class Unmatched:
 
 
 class Matcher:
-    """The router of one snapshot, with the matches it has made."""
+    """The router of one snapshot. What it found is kept with the lines it was asked for."""
 
-    __slots__ = ("_count", "_known", "_router")
+    __slots__ = ("_count", "_router")
 
     def __init__(self, router: Router[Service]) -> None:
         self._router = router
-        self._known: dict[bytes, dict[bytes, Match]] = {}  # host -> "GET /path" -> where it goes
         self._count = 0
 
     def find(self, head: RequestHead) -> Match | Unmatched:
         """Never raises: what is wrong with the path is in the answer."""
-        of_host = self._known.get(head.host)
-        if of_host is not None:
-            match = of_host.get(head.line)
-            if match is not None:
-                return match
-        return self._find(head, head.method, head.line)
+        known = head.known
+        found = known.found
+        if found is not None:
+            kept: Match | None = cast(Match, found)
+            while kept is not None and kept.matcher is self:
+                if kept.host == head.host:
+                    return kept
+                kept = kept.next
+        match = self._find(head, head.method)
+        if known.is_kept and isinstance(match, Match) and head.method not in COUNTED_HOPS:
+            self._keep(known, match)
+        return match
 
     def find_preflighted(self, head: RequestHead, method: bytes) -> Match | Unmatched:
         """Where the request goes that a preflight asks about."""
-        return self._find(head, method, method + b" " + head.path)
+        return self._find(head, method)
 
-    def _find(self, head: RequestHead, method: bytes, line: bytes) -> Match | Unmatched:
+    def _keep(self, known: MethodAndPath, match: Match) -> None:
+        if self._count >= MATCHES_MAX:
+            forget_found()
+            self._count = 0
+        before = known.found
+        if isinstance(before, Match) and before.matcher is self and before.hosts < HOSTS_MAX:
+            match.next, match.hosts = before, before.hosts + 1
+        known.found = match
+        self._count += 1
+
+    def _find(self, head: RequestHead, method: bytes) -> Match | Unmatched:
         try:
             path = normal_path(head.path)
         except ProtocolError as error:
@@ -93,14 +124,9 @@ class Matcher:
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
         forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
-        match = Match(service, route, method, forwarded)
+        match = Match(self, head.host, service, route, method, forwarded)
         if method in COUNTED_HOPS:
             return self._within_its_hops(head, match)  # Not kept: each has to be looked at.
-        if self._count >= MATCHES_MAX:
-            self._known.clear()
-            self._count = 0
-        self._known.setdefault(head.host, {})[line] = match
-        self._count += 1
         return match
 
     @staticmethod

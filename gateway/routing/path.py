@@ -52,7 +52,7 @@ def normal_path(path: bytes) -> bytes:
 
 def without_parameters(path: bytes) -> bytes:
     """What rules are matched on: a normal path less its `;x`, which many upstreams take away before they route."""
-    return _PARAMETERS.sub(b"", path)
+    return _PARAMETERS.sub(b"", path) if b";" in path else path
 
 
 def rule_form(path: bytes, *, folds_case: bool, ignores_slash: bool) -> bytes:

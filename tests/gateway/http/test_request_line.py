@@ -4,7 +4,7 @@ import pytest
 
 from gateway.http import request_line
 from gateway.http.errors import ProtocolError
-from gateway.http.request_line import LINE_BYTES_MAX, LINES_MAX, method_and_path
+from gateway.http.request_line import LINE_BYTES_MAX, LINES_BYTES_MAX, LINES_MAX, forget_found, method_and_path
 
 
 def test_method_and_path_are_told_apart_until_they_came_again() -> None:
@@ -29,9 +29,21 @@ def test_lines_are_kept_within_bounds() -> None:
     long = b"GET /" + b"x" * LINE_BYTES_MAX
     assert method_and_path(long).line == long
     assert method_and_path(long) is not method_and_path(long)
-    sizes = set()
-    for number in range(2 * LINES_MAX):
-        for _ in range(2):
-            method_and_path(b"GET /%d" % number)
-        sizes.add(len(request_line._KNOWN))
-    assert max(sizes) == LINES_MAX
+    for size, most in ((10, LINES_MAX), (1000, LINES_BYTES_MAX // 1000 + 1)):
+        first = b"GET /%0*d" % (size, 0)
+        kept = [method_and_path(first) for _ in range(2)][1]
+        sizes = set()
+        for number in range(1, 2 * most):
+            for _ in range(2):
+                method_and_path(b"GET /%0*d" % (size, number))
+            sizes.add(len(request_line._LINES.known))
+        assert most // 2 <= max(sizes) <= most
+        assert not kept.is_kept, "what was noted on it would not be found again"
+
+
+def test_what_was_found_for_a_line_is_forgotten_when_routes_change() -> None:
+    known = [method_and_path(b"GET /noted") for _ in range(3)][2]
+    known.found = "somewhere"
+    assert method_and_path(b"GET /noted").found == "somewhere"
+    forget_found()
+    assert method_and_path(b"GET /noted").found is None

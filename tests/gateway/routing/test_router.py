@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.routing.router import Router, RouteTree
 
@@ -110,3 +112,57 @@ def test_405_names_the_methods_that_would_do() -> None:
     route, allowed = TREE.find(b"DELETE", b"/items/special")
     assert route is None
     assert allowed == {b"GET", b"PUT"}
+
+
+def _rank(route: FakeRoute, path: bytes) -> tuple[int, ...] | None:
+    """How literal the route is where it fits, segment by segment; less is more. None: it does not fit."""
+    rank = []
+    wanted, given_ = route.path.split(b"/")[1:], path.split(b"/")[1:]
+    for at, segment in enumerate(wanted):
+        if segment == b"*":
+            return (*rank, 2)
+        if at == len(given_):
+            return None
+        if segment[:1] == b"{":
+            if not given_[at]:
+                return None
+            rank.append(1)
+        elif segment == given_[at]:
+            rank.append(0)
+        else:
+            return None
+    return tuple(rank) if len(wanted) == len(given_) else None
+
+
+_METHODS = st.frozensets(st.sampled_from([b"GET", b"POST"]), max_size=2)
+_SEGMENTS = st.sampled_from([b"a", b"b", b"", b"a*", b"{x}"])
+_PATHS = st.builds(
+    lambda segments, rest: b"/" + b"/".join(segments) + rest,
+    st.lists(_SEGMENTS, min_size=1, max_size=3),
+    st.sampled_from([b"", b"/*"]),
+)
+
+
+@given(
+    st.lists(st.builds(FakeRoute, _PATHS, _METHODS), max_size=8),
+    st.lists(st.sampled_from([b"a", b"b", b"", b"a*", b"c"]), min_size=1, max_size=4),
+    st.sampled_from([b"GET", b"POST", b"HEAD"]),
+)
+def test_any_table_is_searched_as_if_each_route_were_looked_at(
+    routes: list[FakeRoute], segments: list[bytes], method: bytes
+) -> None:
+    path = b"/" + b"/".join(segments)
+    ranks = {at: rank for at, route in enumerate(routes) if (rank := _rank(route, path)) is not None}
+    wanted = {method, b"GET"} if method == b"HEAD" else {method}
+    # Of those of one path, one that names the method comes before one that takes all.
+    taking = {
+        at: (rank, not routes[at].methods, at)
+        for at, rank in ranks.items()
+        if not routes[at].methods or routes[at].methods & wanted
+    }
+    found, allowed = RouteTree(lambda: routes, lambda route: route).find(method, path)
+    if taking:
+        assert found == routes[min(taking, key=lambda at: taking[at])]
+    else:
+        assert found is None
+        assert allowed == frozenset().union(*(routes[at].methods for at in ranks))
