@@ -71,9 +71,11 @@ class Target:
     pool: Pool
     connections_max: int
     outstanding: int
+    dialing: int
     egress_offset: int
     failures: int
     is_ejected: bool
+    host_field: bytes
 
     def __init__(
         self,

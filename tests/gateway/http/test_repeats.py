@@ -1,5 +1,7 @@
 """What came before is told from what did not, in bounded room."""
 
+from __future__ import annotations
+
 from gateway.http.repeats import PLACES, Repeats
 
 
@@ -10,21 +12,31 @@ class Text(bytes):
         return int(self)
 
 
-def test_a_text_is_new_once() -> None:
+def test_a_text_is_seen_when_it_comes_again_and_forgotten_then() -> None:
+    """Whoever asked keeps it from then on."""
     repeats = Repeats()
-    assert [repeats.saw(bytes(bytearray(text))) for text in (b"a", b"b", b"a", b"a", b"b")] == [
-        False,
-        False,
-        True,
-        True,
-        True,
-    ]
+    texts = (b"a", b"b", b"a", b"b", b"a", b"a")
+    assert [repeats.saw(bytes(bytearray(text))) for text in texts] == [False, False, True, True, False, True]
 
 
-def test_one_on_the_same_place_takes_it() -> None:
+def test_one_on_the_same_place_takes_it_in_the_end() -> None:
     repeats = Repeats()
-    one, other = Text(b"7"), Text(b"%d" % (7 + PLACES))
-    assert [repeats.saw(text) for text in (one, other, other, one, one)] == [False, False, True, False, True]
+    one, other = Text(b"8"), Text(b"%d" % (8 + PLACES))
+    assert [repeats.saw(text) for text in (one, other, other, one)] == [False, False, False, True]
+    assert [repeats.saw(text) for text in (one, *[other] * 4, one, other)] == [False] * 6 + [True]
+
+
+def test_all_that_come_in_turn_are_seen_though_they_share_places() -> None:
+    repeats = Repeats(1024)
+    left = {b"%d" % number for number in range(64)}
+    for _ in range(12):
+        left -= {text for text in left if repeats.saw(text)}
+    assert not left
+
+
+def test_what_never_comes_again_is_not_seen() -> None:
+    repeats = Repeats(16)
+    assert not any(repeats.saw(b"%d" % number) for number in range(10_000))
 
 
 def test_hashes_are_of_any_sign_and_size() -> None:
