@@ -10,7 +10,7 @@ PLACES: Final = 4096
 class Repeats:
     """Remembers the hashes of texts it was asked about: 40 bytes for each of ``places`` at the most, whatever comes.
 
-    Of the few texts that share a place and come in turn each is seen: the one that has it keeps it against three others.
+    Of the few texts that share a place and come in turn each is seen: who has it keeps it against three others.
     ``places``: a power of two.
     """
 
