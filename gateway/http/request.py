@@ -73,8 +73,6 @@ class RequestHead:
         "keeps_alive",
         "known",
         "lines",
-        "method",
-        "path",
         "query",
         "request_id",
         "takes_trailers",
@@ -83,10 +81,8 @@ class RequestHead:
     )
 
     def __init__(self) -> None:
-        self.method = b""
-        self.path = b""
+        self.known = _NOTHING_READ  # method and path: what a route is found by
         self.query = b""  # with its "?", or empty
-        self.known = _NOTHING_READ  # method and path as they stand above: what a route is found by
         self.is_http11 = True
         self.host = b""
         self.lines = _NO_LINES  # The fields as they came.
@@ -104,11 +100,23 @@ class RequestHead:
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
         self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
 
+    @property
+    def method(self) -> bytes:
+        return self.known.method
+
+    @property
+    def path(self) -> bytes:
+        return self.known.path
+
+    def forget_line(self) -> None:
+        """Before a head that was not understood: the last one's method and path are not its own."""
+        self.known = _NOTHING_READ
+
     def let_go(self) -> None:
         """Drops what the last head left. ``host`` stays: it is short, and the next request's most likely."""
         self.lines = _NO_LINES
         self.known = _NOTHING_READ
-        self.fields = self.path = self.query = b""
+        self.fields = self.query = b""
         if self.is_marked:
             self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
 
@@ -135,16 +143,13 @@ class RequestHead:
             if NOT_IN_QUERY.search(query):
                 raise ProtocolError("bad_request", "malformed query")
         known = method_and_path(line)
-        method, path = known.method, known.path
-        if len(path) + len(query) > target_bytes_max:
+        if len(line) + len(query) - len(known.method) - 1 > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
         if len(lines) > fields_max + 1:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
-        self.method = method
         self.is_http11 = self.keeps_alive = is_http11
         self.content_length = 0
         self.fields = data[len(first) + 2 : head_bytes - 2]
-        self.path = path
         self.query = query
         self.known = known
         if self.is_marked:
@@ -155,16 +160,14 @@ class RequestHead:
         if host is None and self.is_http11:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
             raise ProtocolError("bad_request", "Host is missing")
-        if path[0] != 0x2F:  # not origin-form
-            host = self._read_other_form(path + query, host)
-            self.known = MethodAndPath(method + b" " + self.path, method, self.path)
+        if not known.is_origin_form:
+            host = self._read_other_form(known.method, known.path + query, host)
         self.host = host or b""
         return head_bytes
 
-    def _read_other_form(self, target: bytes, host: bytes | None) -> bytes | None:
+    def _read_other_form(self, method: bytes, target: bytes, host: bytes | None) -> bytes | None:
         """absolute-form and asterisk-form (RFC 9112 3.2.2, 3.2.4). Returns the authority that holds."""
-        if target == b"*" and self.method == b"OPTIONS":
-            self.path, self.query = b"*", b""
+        if target == b"*" and method == b"OPTIONS":
             return host
         scheme, colon, rest = target.partition(b"://")
         if not colon or scheme.lower() not in (b"http", b"https"):
@@ -177,8 +180,9 @@ class RequestHead:
             raise ProtocolError("bad_request", "the request target's authority is malformed")
         if not slash:
             # RFC 9112 3.2.4: OPTIONS for no path and no query is of the whole server.
-            path = b"*" if self.method == b"OPTIONS" else b"/"
-        self.path, question, query = (slash + path).partition(b"?")
+            path = b"*" if method == b"OPTIONS" else b"/"
+        path, question, query = (slash + path).partition(b"?")
+        self.known = MethodAndPath(method + b" " + path, method, path)
         self.query = question + query
         # RFC 9112 3.2.2: a proxy MUST ignore the received Host and replace it with the target's host.
         self.fields = b"Host: " + authority + b"\r\n" + without_fields(self.fields, {b"host"})

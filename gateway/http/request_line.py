@@ -12,17 +12,21 @@ from gateway.http.repeats import Repeats
 LINES_MAX: Final = 32_768
 LINES_BYTES_MAX: Final = 4 << 20
 LINE_BYTES_MAX: Final = 1024
+_METHODS: Final = {
+    method: method for method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE")
+}
 
 
 class MethodAndPath:
     """``line`` is both with the space between: what a route is found by. ``found``: the router's note on it."""
 
-    __slots__ = ("found", "is_kept", "line", "method", "path")
+    __slots__ = ("found", "is_kept", "is_origin_form", "line", "method", "path")
 
     def __init__(self, line: bytes, method: bytes, path: bytes) -> None:
         self.line = line
         self.method = method
         self.path = path
+        self.is_origin_form = path[:1] == b"/"
         self.found: object = None
         self.is_kept = False  # Whether a later request will find this object, and what is noted on it.
 
@@ -42,7 +46,9 @@ class _Lines:
         match = METHOD_AND_PATH.fullmatch(line)
         if match is None:
             raise ProtocolError("bad_request", "malformed request line")
-        made = MethodAndPath(line, match[1], match[2])
+        method = match[1]
+        # The usual ones are one object each: to take hold of one of thousands would be a cache line for each request.
+        made = MethodAndPath(line, _METHODS.get(method, method), match[2])
         if len(line) <= LINE_BYTES_MAX and self._repeats.saw(line):
             self._keep(made)
         return made

@@ -36,7 +36,8 @@ class TargetGroup:
     Passive ejection never takes the last usable target; probes may, and then there is none to pick (DESIGN 1.7).
     """
 
-    __slots__ = ("_ejected", "_news", "base_path", "eject_s", "targets", "usable", "weights")
+    __slots__ = ("_ejected", "_news", "base_path", "eject_s", "only", "targets", "usable", "weights")
+    only: Target | None  # where there is nothing to choose: each request looks here first, and asks `pick` otherwise
 
     def __init__(self, members: Sequence[tuple[Target, int]], eject_s: float, news: News) -> None:
         self.targets = tuple(target for target, _ in members)
@@ -45,6 +46,7 @@ class TargetGroup:
         self.base_path = base_paths.pop() if len(base_paths) == 1 else None  # the one all share, if they do
         self.eject_s = eject_s
         self._news = news
+        self.only = None
         self.usable: tuple[Target, ...] = ()
         self._ejected: tuple[Target, ...] = ()
         self.refresh()
@@ -102,14 +104,14 @@ class TargetGroup:
 class SingleTarget(TargetGroup):
     """One address: nothing to choose."""
 
-    __slots__ = ("_only",)
+    __slots__ = ()
 
     def refresh(self) -> None:
         super().refresh()
-        self._only = self.usable[0] if self.usable else None
+        self.only = self.usable[0] if self.usable else None
 
     def pick(self, now_s: float, client: Client, avoid: Target | None = None) -> Target | None:
-        return self._only
+        return self.only
 
 
 class RoundRobin(TargetGroup):

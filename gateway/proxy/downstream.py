@@ -192,8 +192,7 @@ class Downstream:
             self.transport.abort()
             return
         self._unsent_bytes = unsent
-        is_idle = self._service is None
-        timeout_s = self._core.bounds.idle_timeout_s if is_idle else self.service_idle_timeout_s
+        timeout_s = self._core.bounds.idle_timeout_s if self._service is None else self.service_idle_timeout_s
         self.deadline_s = self._core.now_s + timeout_s
 
     def drain(self) -> None:
@@ -265,9 +264,8 @@ class Downstream:
     # --- what goes to the client
 
     def relay(self, data: bytes) -> None:
-        size = len(data)
-        self._meter.cells[self._row + self._egress_offset] += size
-        self.wire.hand_over(size)
+        self._meter.cells[self._row + self._egress_offset] += len(data)
+        self.wire.hand_over(len(data))
         self.transport.write(data)
 
     def _begin_refusal(self) -> None:
@@ -277,7 +275,7 @@ class Downstream:
         self.wire.turn_to(self._row)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
-        self.head.method = b""
+        self.head.forget_line()
         self.head.content_length = -1  # Unknown: the client may be sending still.
 
     def _refuse(self, code: str, detail: str, fields: bytes = b"", *, close: bool = False) -> None:
@@ -376,7 +374,7 @@ class Downstream:
 
     def _wait_for_request(self) -> None:
         self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
-        # A few stores: kept until the next request, long heads made idle connections three times as large.
+        # Kept until the next request, long heads made idle connections three times as large.
         self.head.let_go()
         if self._is_read_paused:
             self.resume_reading()

@@ -60,7 +60,6 @@ class ObservedConnection(ClientConnection):
     def _begin_refusal(self) -> None:
         self._reset(len(self._buffer))
         super()._begin_refusal()
-        self.head.path = b""
 
     # --- what happens in it
 
@@ -116,7 +115,7 @@ class ObservedConnection(ClientConnection):
             # A part of a head is a request too (DESIGN 1.7), and no exchange follows.
             self._reset(len(self._buffer))
             self._request_id = self._core.next_request_id()
-            self.head.method = self.head.path = b""
+            self.head.forget_line()
             self._outcome = "bad_request"
             self._report()
         super().connection_lost(exc)
