@@ -269,7 +269,8 @@ class Upstream(Strict):
     preserve_host: bool = True
     on_5xx: bool = False
     pool_idle: Duration = 60.0
-    connections_max: int = Field(default=4096, ge=1, le=60_000)  # for each target and worker; an address has as many
+    # Exchanges with a target at once, in each worker; an address has as many ports.
+    connections_max: int = Field(default=4096, ge=1, le=60_000)
 
 
 class Route(Strict):
