@@ -33,8 +33,9 @@ def outcome(data: bytes) -> str | tuple[object, ...]:
     assert 0 <= taken <= len(data)
     if taken == 0:
         return "partial"
-    names = [name for name in RequestHead.__slots__ if not name.startswith("_") and name != "lines"]
-    return taken, [(field.name, field.value) for field in head.lines], *(getattr(head, name) for name in names)
+    names = [name for name in RequestHead.__slots__ if not name.startswith("_") and name not in ("lines", "known")]
+    line = (head.method, head.path, head.known.line)
+    return taken, [(field.name, field.value) for field in head.lines], line, *(getattr(head, name) for name in names)
 
 
 def check_split(data: bytes) -> None:
