@@ -331,7 +331,7 @@ class ClientConnection(Admitting):
             return
         if self._is_awaiting(exchange):
             self._send_head(service, target, connection)
-        elif not target.pool.idle and target.pool.takes_back:
+        elif not connection.pool.idle and connection.pool.takes_back:
             connection.rest()  # The client left meanwhile; the next one finds it.
         else:
             connection.abort()

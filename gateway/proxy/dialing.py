@@ -52,7 +52,6 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
             connection = await _connect(core, target, service)
         if connection.transport is None or connection.transport.is_closing():
             raise ConnectionResetError("closed at once")
-        target.pool.connections.add(connection)
         return connection
     except TimeoutError:
         target.failed(core.now_s)

@@ -43,13 +43,13 @@ class UpstreamConnection:
         "_core",
         "_decoder",
         "_left",
-        "_pool",
         "_unsent_bytes",
         "client",
         "deadline_s",
         "head",
         "is_reused",
         "phase",
+        "pool",
         "target",
         "transport",
         "wire",
@@ -58,7 +58,7 @@ class UpstreamConnection:
     def __init__(self, core: Core, target: Target) -> None:
         self._core = core
         self.target = target  # the one of the exchange, or of the last one
-        self._pool = target.pool
+        self.pool = target.pool  # for good: the target's may be another when a snapshot has changed it meanwhile
         # for the connection
         self.transport: asyncio.Transport | None = None
         self.wire = Wire(core.meter, target.egress_offset)
@@ -77,6 +77,7 @@ class UpstreamConnection:
         self.transport = cast(asyncio.Transport, transport)
         self.wire.begin(transport)
         self._core.upstreams.add(self)
+        self.pool.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         client = self.client
@@ -189,7 +190,7 @@ class UpstreamConnection:
         self.target.outstanding -= 1
         self.client = None
         self.phase = PHASE_HEAD
-        if self.head.keeps_alive and client.is_content_sent and self._pool.takes_back:
+        if self.head.keeps_alive and client.is_content_sent and self.pool.takes_back:
             if client.is_write_paused and self.transport is not None:
                 self.transport.resume_reading()  # That client's slowness is not the next one's.
             self.rest()
@@ -207,16 +208,17 @@ class UpstreamConnection:
     def rest(self) -> None:
         """Waits in its pool for the next exchange, newest first, for `pool_idle` at most.
 
-        However many were in use together rest, `connections_max` being the most: a burst that comes again finds them.
+        However many were in use together rest, the `connections_max` of the pool's targets together being the most: a
+        burst that comes again finds them.
         """
         self.is_reused = True
-        pool = self._pool
+        pool = self.pool
         self.deadline_s = self._core.now_s + pool.idle_s
         pool.idle[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
-        self._pool.connections.discard(self)
+        self.pool.connections.discard(self)
         self.wire.end(self._core.anonymous_row)
         client = self.client
         if client is None:
@@ -248,7 +250,7 @@ class UpstreamConnection:
 
     def _leave_rest(self) -> None:
         """At once, not when the closing is done: in between, a request that took it would be lost."""
-        self._pool.idle.pop(self, None)
+        self.pool.idle.pop(self, None)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf

@@ -119,7 +119,7 @@ class Wire:
         sent = self._count()
         if is_at_rest and (sent is None or _is_all_acknowledged(sent)) and not self._held_bytes():
             self.row = SETTLED
-            self._is_exact = False
+            self._is_exact = self._reading is None
 
     def end(self, anonymous_row: int) -> None:
         """The last reading, with what the kernel will still send.
@@ -150,6 +150,7 @@ class Wire:
         sent = self._reading.read() if self._reading is not None else None
         if sent is None:
             self._shares = []
+            self._bytes = self._writes = 0
             return None
         _, segments, unsent_bytes, payload_bytes = sent
         payload_bytes += unsent_bytes + self._held_bytes()

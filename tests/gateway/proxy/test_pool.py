@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from contextlib import ExitStack
@@ -9,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
-from tests.gateway.data_plane import Raw, instance, service, worker
+from gateway.proxy.core import ClientBounds, Core
+from gateway.proxy.dialing import dial
+from gateway.proxy.pool import Pool
+from metering.clock import VirtualClock
+from metering.meter import Meter
+from tests.gateway.data_plane import Raw, instance, router_over, service, worker
 from tests.gateway.proxy.origins import OK, Origin, answering, origin_of, read_head
 from tests.node import until
 
@@ -106,3 +113,29 @@ def test_it_stays_as_long_as_a_service_goes_there(tmp_path: Path) -> None:
         running.apply([to(origin, "c", pool_idle=30.0)], {"one": instance()})
         until(lambda: not origin.connections, "nobody goes there alike any more", 5)
         assert ask(running.port, "/c/x") == [200]
+
+
+def test_a_connection_is_of_the_pool_that_it_was_dialled_for(tmp_path: Path) -> None:
+    """A snapshot may give the target another pool meanwhile: that one must not count a connection it never loses."""
+
+    async def dialled(origin: Origin) -> None:
+        meter = Meter(tmp_path, "test:pool:0", VirtualClock())
+        core = Core(asyncio.get_running_loop(), meter, ClientBounds(), ())
+        found = router_over(to(origin, "s")).find(b"x", b"/s")
+        assert found is not None
+        target = found.targets.targets[0]
+        target.connections_max = 1
+        before, after = target.pool, Pool(target.pool.peer._replace(idle_s=1.0), None)
+        under_way = core.loop.create_task(dial(core, target, found))
+        await asyncio.sleep(0)
+        target.pool = after
+        connection = await under_way
+        counted = (len(before.connections), len(after.connections))
+        connection.abort()
+        for _ in range(50):  # turns of the loop, in which it closes
+            await asyncio.sleep(0)
+        assert counted == (1, 0)
+        assert (len(before.connections), len(after.connections)) == (0, 0)
+
+    with origin_of(answering()) as origin:
+        uvloop.run(dialled(origin))
