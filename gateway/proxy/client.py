@@ -82,6 +82,7 @@ class ClientConnection(Admitting):
                 self._read_content(data)
             else:
                 self._buffer += data
+                self.wire.expect_bulk()  # Answers to requests that do not wait for them may be joined.
                 if len(self._buffer) > PIPELINED_BYTES_MAX:
                     self.pause_reading()
         elif state is TUNNEL and self._upstream is not None:
@@ -157,7 +158,7 @@ class ClientConnection(Admitting):
         self._service = service
         self._row = row = service.row
         if row != self.wire.row:
-            self.wire.turn_to(row)
+            self.wire.turn_to(row, self._started_ns)
         self._meter.cells[row + INGRESS] += head_bytes
         if service.has_checks:
             if not self._passes_checks(service):
@@ -184,7 +185,7 @@ class ClientConnection(Admitting):
         if service is not None:
             self._service = service
             self._row = service.row
-        self.wire.turn_to(self._row)
+        self.wire.turn_to(self._row, self._started_ns)
         self._meter.cells[self._row + INGRESS] += head_bytes
         self._refuse(unmatched.code, unmatched.detail, unmatched.fields, close=unmatched.closes)
 
@@ -356,7 +357,7 @@ class ClientConnection(Admitting):
 
     def _send_head(self, service: Service, target: Target, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
-        upstream.begin(self, target, self._row)
+        upstream.begin(self, target, self._row, self._started_ns)
         text, self._text = self._text, b""
         if self._pending:
             text += b"".join(self._pending)

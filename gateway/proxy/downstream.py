@@ -272,7 +272,7 @@ class Downstream:
         """A request refused before its head was understood."""
         self._state = EXCHANGE
         self._row = self._core.anonymous_row
-        self.wire.turn_to(self._row)
+        self.wire.turn_to(self._row, self._started_ns)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
         self.head.forget_line()
@@ -289,7 +289,7 @@ class Downstream:
         self._closes_after = self._closes_after or close or self.head.content_length != 0
         if code == "account_suspended":
             self._row = self._core.anonymous_row  # X15: nothing billed while suspended, its bytes neither.
-            self.wire.turn_to(self._row)
+            self.wire.turn_to(self._row, self._started_ns)
         self._answer(code, detail, fields)
 
     def _fail(self, code: str, detail: str) -> None:

@@ -270,12 +270,12 @@ class UpstreamConnection:
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
-    def begin(self, client: ClientConnection, target: Target, row: int) -> None:
-        """Takes an exchange of that row with that target; its bytes follow by `transport.write`."""
+    def begin(self, client: ClientConnection, target: Target, row: int, now_ns: int) -> None:
+        """Takes an exchange of that row with that target, begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
         if row != self.wire.row:
-            self.wire.turn_to(row)
+            self.wire.turn_to(row, now_ns)
         target.outstanding += 1
 
     def leave(self) -> None:

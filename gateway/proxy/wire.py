@@ -1,9 +1,10 @@
 """Wire bytes of one connection, by what the kernel says of it and the rows its exchanges belong to (X16).
 
 Read when it matters and not per request: once a second while something moves (`Core.count_wire`), before the hour
-turns, when the connection ends, and when it turns from one row to another. Between exchanges that are a segment each
-way even that reading would tell nothing that is not known: it is left out, and the next one is divided among them. Each
-then has its own payload, and of the segments a part by how many it sent; what is left to divide are acknowledgements.
+turns, when the connection ends, and when it turns from one row to another. A connection that turns at each request is
+counted ahead: a small write is one segment, so it is known what the kernel will say, and it is counted where its bytes
+are, beside those of the application. The next reading finds what there was beside: acknowledgements that travelled
+alone, and repeats. There are hardly any between turns that follow each other more quickly than one is sent.
 """
 
 from __future__ import annotations
@@ -17,13 +18,9 @@ from metering.tcp_info import IS_MEASURED, Reading, Sent, headers_bytes
 SETTLED: Final = -1
 _SEGMENTS: Final = 1 << 32  # The kernel's count of segments wraps here.
 _SEGMENT_BYTES: Final = 1448  # What fits a segment, and what one that is still unsent at the end is taken to hold.
-_SHARES_MAX: Final = 64  # Turns between two readings: what dividing takes, and what is behind until then.
-# A share is one number: a stretch's row (65,536 of them have fewer cells), its bytes (of small writes, in a second at
-# the most), and above them its writes, however many.
-_BYTES_AT: Final = 24
-_WRITES_AT: Final = 54
-_ROW_MASK: Final = (1 << _BYTES_AT) - 1
-_BYTES_MASK: Final = (1 << (_WRITES_AT - _BYTES_AT)) - 1
+_RECORD_BYTES: Final = 21  # The least that TLS adds to a write (RFC 8446 5.2 with RFC 7905 in TLS 1.2).
+# What came is acknowledged with what is sent, or by itself after so long (the least of the kernel's delays).
+_ACKNOWLEDGED_NS: Final = 40_000_000
 
 
 class Wire:
@@ -32,29 +29,31 @@ class Wire:
     What the kernel, or the transport before it, still holds counts as sent: it was handed over for this row, and so
     the wire figure is never behind the application's. ``row`` is whose bytes the next reading finds; SETTLED once
     they are read and acknowledged, so that a connection at rest is not read again and again.
-
-    A stretch is what lies between two turns. ``_shares`` are those that wait for a reading.
     """
 
     __slots__ = (
-        "_bytes",
+        "_ahead_bytes",
         "_cell",
+        "_each_bytes",
+        "_has_turned",
         "_headers_bytes",
         "_is_exact",
         "_meter",
         "_reading",
         "_seen_bytes",
         "_seen_segments",
-        "_shares",
         "_transport",
-        "_writes",
+        "_turned_ns",
         "row",
     )
     # What each request touches stands first, as in `Service`.
     row: int
-    _bytes: int
-    _writes: int
     _is_exact: bool
+    _has_turned: bool
+    _turned_ns: int
+    _ahead_bytes: int
+    _each_bytes: int
+    _cell: int
 
     def __init__(self, meter: Meter, application_cell: int) -> None:
         self._meter = meter
@@ -62,14 +61,14 @@ class Wire:
         self._transport: Any = None
         self._reading: Reading | None = None
         self._headers_bytes = 0
+        self._each_bytes = 0  # What a small write is on the wire beside its own bytes.
         self._seen_bytes = 0  # From nothing on: handshakes belong to the row of the first request.
         self._seen_segments = 0
+        self._ahead_bytes = 0  # counted before a reading told of them
         self.row = SETTLED
-        # of the stretch under way
-        self._bytes = 0
-        self._writes = 0
-        self._is_exact = True  # A reading ends it. The first one has the handshake in it.
-        self._shares: list[int] = []
+        self._turned_ns = 0
+        self._has_turned = False  # since the last reading of all connections
+        self._is_exact = True  # The row's bytes are counted by a reading alone. The first has the handshake in it.
 
     def begin(self, transport: Any) -> None:
         """The connection is made. On a transport that is no TCP socket nothing is counted."""
@@ -78,48 +77,54 @@ class Wire:
         if socket is None or not isinstance(peer, tuple) or not IS_MEASURED:
             return
         self._transport = transport
-        self._headers_bytes = headers_bytes(socket.family, peer[0])
+        self._headers_bytes = self._each_bytes = headers_bytes(socket.family, peer[0])
         # The loop tells of the end of a TLS connection after it has closed the descriptor.
         is_tls = transport.get_extra_info("sslcontext") is not None
+        if is_tls:
+            self._each_bytes += _RECORD_BYTES
         try:
             self._reading = Reading(socket.family, socket.fileno(), outlives_it=is_tls)
         except OSError:
             return  # Out of descriptors, or gone already.
 
-    def turn_to(self, row: int) -> None:
-        """From here on bytes are this row's; what came before is its own row's."""
+    def turn_to(self, row: int, now_ns: int) -> None:
+        """From here on bytes are this row's; what came before is its own row's. ``now_ns``: monotonic."""
         if self.row == row:
             return
         if self.row != SETTLED:
-            if self._is_exact or len(self._shares) >= _SHARES_MAX:
-                self._count()
-                self._is_exact = self._reading is None
-            else:
-                self._end_stretch()
+            self._has_turned = True
+            if self._is_exact or now_ns - self._turned_ns > _ACKNOWLEDGED_NS:
+                sent = self._count()
+                # Behind what is unsent still, the kernel may join a small write to another.
+                self._is_exact = sent is None or self._ahead_bytes > 0 or self._unsent_bytes(sent) > 0
+        self._turned_ns = now_ns
         self.row = row
 
     def hand_over(self, size: int) -> None:
         """So many bytes are about to be written."""
+        if self._is_exact:
+            return
         if size > _SEGMENT_BYTES:
-            self.expect_bulk()
-        self._bytes += size
-        self._writes += 1
+            self._is_exact = True
+            return
+        on_wire = size + self._each_bytes
+        self._ahead_bytes += on_wire
+        self._add(on_wire)
 
     def expect_bulk(self) -> None:
-        """More than a segment is about to move, this way or that: its segments are counted, not divided."""
-        if not self._is_exact:
-            if self._shares:
-                self._count()
-            self._is_exact = True
+        """More than a segment a write is about to move, this way or that, or writes that the kernel may join."""
+        self._is_exact = True
 
     def count(self, is_at_rest: bool) -> None:
         """Counts what moved since the last reading. ``is_at_rest``: no exchange is under way."""
         if self.row == SETTLED:
             return
         sent = self._count()
-        if is_at_rest and (sent is None or _is_all_acknowledged(sent)) and not self._held_bytes():
+        if not self._has_turned or self._ahead_bytes > 0:
+            self._is_exact = True
+        self._has_turned = False
+        if is_at_rest and (sent is None or (_is_all_acknowledged(sent) and not self._unsent_bytes(sent))):
             self.row = SETTLED
-            self._is_exact = self._reading is None
 
     def end(self, anonymous_row: int) -> None:
         """The last reading, with what the kernel will still send.
@@ -141,19 +146,13 @@ class Wire:
                 self._reading = None
             self._transport = None
 
-    def _end_stretch(self) -> None:
-        self._shares.append(self._writes << _WRITES_AT | self._bytes << _BYTES_AT | self.row)
-        self._bytes = self._writes = 0
-
     def _count(self) -> Sent | None:
-        """One reading, divided among the stretches since the last one."""
+        """One reading: adds what is not counted yet to the row."""
         sent = self._reading.read() if self._reading is not None else None
         if sent is None:
-            self._shares = []
-            self._bytes = self._writes = 0
             return None
-        _, segments, unsent_bytes, payload_bytes = sent
-        payload_bytes += unsent_bytes + self._held_bytes()
+        _, segments, _, payload_bytes = sent
+        payload_bytes += self._unsent_bytes(sent)
         moved_bytes = payload_bytes - self._seen_bytes
         if moved_bytes > 0:  # Less than before only where a connection broke and dropped what it held.
             self._seen_bytes = payload_bytes
@@ -161,41 +160,18 @@ class Wire:
             moved_bytes = 0
         new_segments = (segments - self._seen_segments) % _SEGMENTS
         self._seen_segments = segments
-        headers_bytes = new_segments * self._headers_bytes
-        if self._shares:
-            self._end_stretch()
-            self._divide(moved_bytes, headers_bytes)
+        more_bytes = moved_bytes + new_segments * self._headers_bytes - self._ahead_bytes
+        if more_bytes >= 0:
+            self._ahead_bytes = 0
+            self._add(more_bytes)
         else:
-            self._bytes = self._writes = 0
-            self._add(moved_bytes + headers_bytes)
+            self._ahead_bytes = -more_bytes  # Counts only rise: it comes off what follows.
         return sent
 
-    def _divide(self, payload_bytes: int, headers_bytes: int) -> None:
-        """Payload by what each stretch handed over, headers by how often it wrote; the parts sum up to the whole."""
-        shares, self._shares = self._shares, []
-        all_bytes = all_writes = 0
-        for share in shares:
-            all_bytes += share >> _BYTES_AT & _BYTES_MASK
-            all_writes += share >> _WRITES_AT
-        if not all_bytes:
-            self._add(payload_bytes + headers_bytes)
-            return
-        cells, cell = self._meter.cells, self._cell
-        header_bytes = self._headers_bytes
-        if payload_bytes == all_bytes and headers_bytes == all_writes * header_bytes:
-            # Acknowledged by what was sent anyway: as on each busy connection.
-            for share in shares:
-                cells[(share & _ROW_MASK) + cell] += (share >> _BYTES_AT & _BYTES_MASK) + (
-                    share >> _WRITES_AT
-                ) * header_bytes
-            return
-        bytes_so_far = writes_so_far = divided = 0
-        for share in shares:
-            bytes_so_far += share >> _BYTES_AT & _BYTES_MASK
-            writes_so_far += share >> _WRITES_AT
-            until_here = payload_bytes * bytes_so_far // all_bytes + headers_bytes * writes_so_far // all_writes
-            cells[(share & _ROW_MASK) + cell] += until_here - divided
-            divided = until_here
+    def _unsent_bytes(self, sent: Sent) -> int:
+        """What is handed over and not sent yet, by the transport or the kernel."""
+        _, _, unsent_bytes, _ = sent
+        return unsent_bytes + self._held_bytes()
 
     def _held_bytes(self) -> int:
         """What the transport has not handed to the kernel yet."""
