@@ -36,8 +36,7 @@ class TargetGroup:
     Passive ejection never takes the last usable target; probes may, and then there is none to pick (DESIGN 1.7).
     """
 
-    __slots__ = ("_ejected", "_news", "base_path", "eject_s", "only", "targets", "usable", "weights")
-    only: Target | None  # where there is nothing to choose: each request looks here first, and asks `pick` otherwise
+    __slots__ = ("_ejected", "_news", "base_path", "eject_s", "targets", "usable", "weights")
 
     def __init__(self, members: Sequence[tuple[Target, int]], eject_s: float, news: News) -> None:
         self.targets = tuple(target for target, _ in members)
@@ -46,7 +45,6 @@ class TargetGroup:
         self.base_path = base_paths.pop() if len(base_paths) == 1 else None  # the one all share, if they do
         self.eject_s = eject_s
         self._news = news
-        self.only = None
         self.usable: tuple[Target, ...] = ()
         self._ejected: tuple[Target, ...] = ()
         self.refresh()
@@ -106,12 +104,8 @@ class SingleTarget(TargetGroup):
 
     __slots__ = ()
 
-    def refresh(self) -> None:
-        super().refresh()
-        self.only = self.usable[0] if self.usable else None
-
     def pick(self, now_s: float, client: Client, avoid: Target | None = None) -> Target | None:
-        return self.only
+        return self.usable[0] if self.usable else None
 
 
 class RoundRobin(TargetGroup):

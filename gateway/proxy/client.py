@@ -281,8 +281,9 @@ class ClientConnection(Admitting):
         if self._pending:
             # It waited for a connection that never came; before this head it would be a request of its own.
             self._pending = []
-        targets = service.targets
-        target = targets.only or targets.pick(core.now_s, self)
+        target = service.only_target
+        if target is None or target.is_probed_down:
+            target = service.targets.pick(core.now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:

@@ -32,8 +32,16 @@ class Match:
     line: bytes | None
 
     def __init__(
-        self, matcher: Matcher, host: bytes, service: Service, route: Route, method: bytes, path: bytes
+        self,
+        matcher: Matcher,
+        host: bytes,
+        service: Service,
+        route: Route,
+        method: bytes,
+        path: bytes,
+        received: bytes = b"",
     ) -> None:
+        """``received``: method and path as they came."""
         self.matcher = matcher
         self.host = host
         self.next: Match | None = None  # the same line's, for another host
@@ -45,6 +53,8 @@ class Match:
         base_path = service.targets.base_path
         # Method and path of the upstream's request line, where all targets share their base path.
         self.line = None if base_path is None else method + b" " + base_path + path
+        if self.line == received:
+            self.line = received  # The same object: looked up, it is at hand.
         if path == b"*":
             self.line = method + b" *"  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
 
@@ -124,7 +134,7 @@ class Matcher:
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
         forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
-        match = Match(self, head.host, service, route, method, forwarded)
+        match = Match(self, head.host, service, route, method, forwarded, head.known.line)
         if method in COUNTED_HOPS:
             return self._within_its_hops(head, match)  # Not kept: each has to be looked at.
         return match

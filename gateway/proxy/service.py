@@ -18,6 +18,7 @@ from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
+from gateway.proxy.target import Target
 from gateway.routing.path import rule_form
 from gateway.routing.router import RouteTree
 
@@ -170,6 +171,7 @@ class Service:
         "is_plainly_limited",
         "is_websocket",
         "keys",
+        "only_target",
         "prefix",
         "prefix_bytes",
         "preserves_host",
@@ -185,7 +187,7 @@ class Service:
     # What each request touches stands first, so that it lies together where this is compiled: with a thousand services
     # in use a cache line costs more than what is done with it.
     row: int
-    targets: TargetGroup
+    only_target: Target | None
     body_bytes_max: int
     retries: int
     response_timeout_s: float
@@ -231,6 +233,7 @@ class Service:
         self.response_timeout_s = timeouts["response"]
         self.idle_timeout_s = timeouts["idle"]
         self.targets = targets
+        self.only_target = targets.targets[0] if len(targets.targets) == 1 else None  # Nothing to choose.
         self.retry_budget = retry_budget
         # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
         is_shadow = document["limit_mode"] == "shadow"

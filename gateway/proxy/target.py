@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -35,6 +36,12 @@ class Place(NamedTuple):
         """Host and port."""
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or (443 if self.is_tls else 80)
+
+
+@lru_cache(1024)
+def _encoded(host_field: str) -> bytes:
+    """One object for all targets of an address: each that a request touches is another cache line."""
+    return host_field.encode()
 
 
 class Target:
@@ -75,6 +82,7 @@ class Target:
     egress_offset: int
     failures: int
     is_ejected: bool
+    is_probed_down: bool
     host_field: bytes
 
     def __init__(
@@ -90,7 +98,7 @@ class Target:
         self.pool = pool
         self.url = place.url
         self.host, self.port = place.address
-        self.host_field = parts.netloc.rpartition("@")[2].encode()
+        self.host_field = _encoded(parts.netloc.rpartition("@")[2])
         self.base_path = parts.path.rstrip("/").encode()
         self.egress_offset = egress_cell("backend", place.network, "application")
         self.egress_ip = place.egress_ip

@@ -271,7 +271,7 @@ class UpstreamConnection:
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
     def begin(self, client: ClientConnection, target: Target, row: int, now_ns: int) -> None:
-        """Takes an exchange of that row with that target, begun at ``now_ns``; its bytes follow by `transport.write`."""
+        """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
         if row != self.wire.row:
