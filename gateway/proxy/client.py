@@ -82,7 +82,7 @@ class ClientConnection(Admitting):
                 self._read_content(data)
             else:
                 self._buffer += data
-                self.wire.expect_bulk()  # Answers to requests that do not wait for them may be joined.
+                self.wire.expect_bulk()
                 if len(self._buffer) > PIPELINED_BYTES_MAX:
                     self.pause_reading()
         elif state is TUNNEL and self._upstream is not None:
@@ -123,6 +123,8 @@ class ClientConnection(Admitting):
             self._buffer = b""
             data = data[head_bytes:] if len(data) > head_bytes else b""
             self._begin_exchange(head_bytes)
+            if data:
+                self.wire.expect_bulk()  # More requests, that do not wait for answers: those may be joined.
             if data and self._content_left and self._is_exchanging():
                 content, data = data, b""
                 self._read_content(content)
@@ -365,7 +367,11 @@ class ClientConnection(Admitting):
             self._pending = []
             self._has_content_begun = True
         # Before the write, which may pause both again.
-        upstream.deadline_s = self._core.now_s + service.response_timeout_s if self.is_content_sent else inf
+        if self.is_content_sent:
+            upstream.deadline_s = self._core.now_s + service.response_timeout_s
+        else:
+            upstream.deadline_s = inf
+            upstream.wire.expect_bulk()
         self.resume_reading()
         self._send_upstream(upstream, text)
 

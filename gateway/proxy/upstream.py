@@ -133,6 +133,7 @@ class UpstreamConnection:
             client.begin_answer(head, rest)
             self._end(client)
             return
+        client.wire.expect_bulk()
         client.begin_answer(head, rest if framing >= 0 else b"")
         self.deadline_s = self._core.now_s + client.service_idle_timeout_s
         if framing >= 0:

@@ -32,16 +32,15 @@ class Wire:
     """
 
     __slots__ = (
-        "_ahead_bytes",
         "_cell",
-        "_each_bytes",
+        "_counted_bytes",
+        "_counted_segments",
         "_has_turned",
         "_headers_bytes",
         "_is_exact",
         "_meter",
         "_reading",
-        "_seen_bytes",
-        "_seen_segments",
+        "_record_bytes",
         "_transport",
         "_turned_ns",
         "row",
@@ -51,8 +50,10 @@ class Wire:
     _is_exact: bool
     _has_turned: bool
     _turned_ns: int
-    _ahead_bytes: int
-    _each_bytes: int
+    _counted_bytes: int
+    _counted_segments: int
+    _record_bytes: int
+    _headers_bytes: int
     _cell: int
 
     def __init__(self, meter: Meter, application_cell: int) -> None:
@@ -61,10 +62,10 @@ class Wire:
         self._transport: Any = None
         self._reading: Reading | None = None
         self._headers_bytes = 0
-        self._each_bytes = 0  # What a small write is on the wire beside its own bytes.
-        self._seen_bytes = 0  # From nothing on: handshakes belong to the row of the first request.
-        self._seen_segments = 0
-        self._ahead_bytes = 0  # counted before a reading told of them
+        self._record_bytes = 0  # What the least of records adds to a write.
+        # From nothing on: handshakes belong to the row of the first request.
+        self._counted_bytes = 0
+        self._counted_segments = 0
         self.row = SETTLED
         self._turned_ns = 0
         self._has_turned = False  # since the last reading of all connections
@@ -77,11 +78,11 @@ class Wire:
         if socket is None or not isinstance(peer, tuple) or not IS_MEASURED:
             return
         self._transport = transport
-        self._headers_bytes = self._each_bytes = headers_bytes(socket.family, peer[0])
+        self._headers_bytes = headers_bytes(socket.family, peer[0])
         # The loop tells of the end of a TLS connection after it has closed the descriptor.
         is_tls = transport.get_extra_info("sslcontext") is not None
         if is_tls:
-            self._each_bytes += _RECORD_BYTES
+            self._record_bytes = _RECORD_BYTES
         try:
             self._reading = Reading(socket.family, socket.fileno(), outlives_it=is_tls)
         except OSError:
@@ -95,8 +96,7 @@ class Wire:
             self._has_turned = True
             if self._is_exact or now_ns - self._turned_ns > _ACKNOWLEDGED_NS:
                 sent = self._count()
-                # Behind what is unsent still, the kernel may join a small write to another.
-                self._is_exact = sent is None or self._ahead_bytes > 0 or self._unsent_bytes(sent) > 0
+                self._is_exact = sent is None or self._is_joining(sent)
         self._turned_ns = now_ns
         self.row = row
 
@@ -107,12 +107,13 @@ class Wire:
         if size > _SEGMENT_BYTES:
             self._is_exact = True
             return
-        on_wire = size + self._each_bytes
-        self._ahead_bytes += on_wire
-        self._add(on_wire)
+        size += self._record_bytes
+        self._counted_bytes += size
+        self._counted_segments += 1
+        self._add(size + self._headers_bytes)
 
     def expect_bulk(self) -> None:
-        """More than a segment a write is about to move, this way or that, or writes that the kernel may join."""
+        """More than a segment is about to move, this way or that, or several writes, which the kernel may join."""
         self._is_exact = True
 
     def count(self, is_at_rest: bool) -> None:
@@ -120,7 +121,7 @@ class Wire:
         if self.row == SETTLED:
             return
         sent = self._count()
-        if not self._has_turned or self._ahead_bytes > 0:
+        if not self._has_turned or (sent is not None and self._is_joining(sent)):
             self._is_exact = True
         self._has_turned = False
         if is_at_rest and (sent is None or (_is_all_acknowledged(sent) and not self._unsent_bytes(sent))):
@@ -136,9 +137,10 @@ class Wire:
         try:
             sent = self._count()
             if sent is not None:
-                _, _, unsent_bytes, _ = sent
-                if unsent_bytes:
-                    self._add(ceil(unsent_bytes / _SEGMENT_BYTES) * self._headers_bytes)
+                _, segments, unsent_bytes, _ = sent
+                counted_ahead = (self._counted_segments - segments) % _SEGMENTS
+                to_come = ceil(unsent_bytes / _SEGMENT_BYTES) - counted_ahead
+                self._add(max(0, to_come) * self._headers_bytes)
         finally:
             # Whatever happened: a reading that is dropped would close a descriptor that is somebody else's by then.
             if self._reading is not None:
@@ -153,20 +155,23 @@ class Wire:
             return None
         _, segments, _, payload_bytes = sent
         payload_bytes += self._unsent_bytes(sent)
-        moved_bytes = payload_bytes - self._seen_bytes
-        if moved_bytes > 0:  # Less than before only where a connection broke and dropped what it held.
-            self._seen_bytes = payload_bytes
+        new_bytes = payload_bytes - self._counted_bytes
+        if new_bytes > 0:  # Less than before only where a connection broke and dropped what it held.
+            self._counted_bytes = payload_bytes
         else:
-            moved_bytes = 0
-        new_segments = (segments - self._seen_segments) % _SEGMENTS
-        self._seen_segments = segments
-        more_bytes = moved_bytes + new_segments * self._headers_bytes - self._ahead_bytes
-        if more_bytes >= 0:
-            self._ahead_bytes = 0
-            self._add(more_bytes)
+            new_bytes = 0
+        new_segments = (segments - self._counted_segments) % _SEGMENTS
+        if new_segments < _SEGMENTS // 2:
+            self._counted_segments = segments
         else:
-            self._ahead_bytes = -more_bytes  # Counts only rise: it comes off what follows.
+            new_segments = 0  # The kernel joined writes: counts only rise, so it comes off the segments that follow.
+        self._add(new_bytes + new_segments * self._headers_bytes)
         return sent
+
+    def _is_joining(self, sent: Sent) -> bool:
+        """Whether the kernel has joined writes, or may: a small one to what is unsent before it."""
+        _, segments, _, _ = sent
+        return segments != self._counted_segments % _SEGMENTS or self._unsent_bytes(sent) > 0
 
     def _unsent_bytes(self, sent: Sent) -> int:
         """What is handed over and not sent yet, by the transport or the kernel."""

@@ -276,9 +276,23 @@ def worker(
 class Raw:
     """A raw connection: bytes out, answers in."""
 
-    def __init__(self, port: int, first: bytes = b"", context: ssl.SSLContext | None = None, name: str = "") -> None:
-        """With a context over TLS, ``name`` being the server's; ``first`` goes before the handshake."""
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(
+        self,
+        port: int,
+        first: bytes = b"",
+        context: ssl.SSLContext | None = None,
+        name: str = "",
+        receive_bytes: int | None = None,
+    ) -> None:
+        """With a context over TLS, ``name`` being the server's; ``first`` goes before the handshake.
+
+        ``receive_bytes``: what the kernel may hold that is not read yet; else as much as it likes.
+        """
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.sendall(first)
         if context is not None:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from tests.node import origin, until
 pytestmark = pytest.mark.skipif(not IS_MEASURED, reason="the kernel has no TCP_INFO with bytes sent")
 
 SMALL_SEGMENT = 500
+LEAST_RECORD_BYTES = 21  # A header of 5 bytes and a tag of 16 (RFC 8446 5.2 has one byte more).
 # A few segments carry nothing and are counted at one end only: the handshake's, the last acknowledgements.
 SLACK_BYTES = 30 * IPV4_HEADERS_BYTES
 
@@ -48,6 +50,10 @@ def received(connection: socket.socket) -> int:
     (payload_bytes,) = struct.unpack_from("<Q", info, 128)
     (segments,) = struct.unpack_from("<I", info, 140)
     return int(payload_bytes) + int(segments) * IPV4_HEADERS_BYTES
+
+
+def refused(running: WorkerProcess) -> int:
+    return sum(counts.get("frontend_error:upgrade_required", 0) for counts in running.counts().values())
 
 
 def in_segments(connection: socket.socket, data: bytes) -> None:
@@ -86,8 +92,8 @@ def test_a_connection_that_serves_two_services_is_split_between_them(running: Wo
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.1])
-def test_small_exchanges_in_turn_are_divided_by_what_each_sent(running: WorkerProcess, pause_s: float) -> None:
-    """Not read at each turn; with a pause, acknowledgements travel alone and are divided too."""
+def test_small_exchanges_in_turn_have_what_each_sent(running: WorkerProcess, pause_s: float) -> None:
+    """Not read at each turn; with a pause, acknowledgements travel alone, and it is."""
     with Raw(running.port) as client:
         by_kernel, calls = {"a": 0, "b": 0}, {"a": 0, "b": 0}
         before = 0
@@ -102,7 +108,7 @@ def test_small_exchanges_in_turn_are_divided_by_what_each_sent(running: WorkerPr
         until(lambda: sum(client_egress(running, name, "wire") for name in by_kernel) >= total - 80, "all is read", 5)
     running.drain()
     for name, wire_bytes in by_kernel.items():
-        # The handshake is the first one's; of acknowledgements each has its part.
+        # The handshake is the first one's.
         least = client_egress(running, name, "application") + calls[name] * IPV4_HEADERS_BYTES
         assert client_egress(running, name, "wire") >= least
         assert client_egress(running, name, "wire") == pytest.approx(wire_bytes, abs=6 * IPV4_HEADERS_BYTES)
@@ -145,6 +151,94 @@ def test_a_large_exchange_between_small_ones_is_read_for_itself(tmp_path: Path) 
                 # Two segments each and some at the turns: nothing of the hundreds that `b` acknowledged each time.
                 assert 20 * IPV4_HEADERS_BYTES <= headers_bytes[id] <= 60 * IPV4_HEADERS_BYTES
             assert headers_bytes["b"] > 200 * IPV4_HEADERS_BYTES
+
+
+def test_answers_that_are_joined_have_one_header(tmp_path: Path, upstream: int) -> None:
+    """Of requests that do not wait for answers, to a client that takes those late."""
+    refusing = [service(id, upstream, protocol="websocket") for id in "ab"]
+    pipelined = 400
+    with worker(tmp_path, *refusing) as running:
+        with Raw(running.port, receive_bytes=16_384) as client:
+            for name in "abab":
+                assert client.send(get(f"/{name}/x")).answer()[0] == 426
+            client.send(b"".join(get(f"/{name}/x") for name in "ab" * (pipelined // 2)))
+            until(lambda: refused(running) == pipelined + 4, "all are answered, to a client that does not read", 5)
+            for _ in range(pipelined):
+                assert client.answer()[0] == 426
+            by_kernel = received(client.socket)
+        running.drain()
+        counted = sum(client_egress(running, name, "wire") for name in "ab")
+        segments = (counted - sum(client_egress(running, name, "application") for name in "ab")) // IPV4_HEADERS_BYTES
+    assert segments < pipelined * 0.8, "the kernel joined some"
+    assert counted <= by_kernel + 4 * IPV4_HEADERS_BYTES, "no more than the connection's end takes"
+
+
+@pytest.mark.parametrize("is_upload", [True, False])
+def test_content_in_pieces_that_are_joined_is_read(tmp_path: Path, is_upload: bool) -> None:
+    """To whoever takes it late: many small writes are fewer segments."""
+    pieces = 200
+    content = bytes(pieces * SMALL_SEGMENT)
+    is_handed_over = threading.Event()
+    egress = backend_egress if is_upload else client_egress
+    by_kernel = 0
+
+    def piecemeal(connection: socket.socket) -> None:
+        """Each piece when the one before was handed on."""
+        deadline = time.monotonic() + 10
+        before = egress(running, "b", "application")
+        for number in range(1, pieces + 1):
+            connection.sendall(bytes(SMALL_SEGMENT))
+            while egress(running, "b", "application") < before + number * SMALL_SEGMENT:
+                assert time.monotonic() < deadline
+        is_handed_over.set()
+
+    def serve(connection: socket.socket) -> None:
+        nonlocal by_kernel
+        while head := read_head(connection):
+            if head.startswith(b"POST"):
+                assert is_handed_over.wait(10)
+                while not head.endswith(content):
+                    head += connection.recv(65_536)
+                by_kernel = received(connection)
+            if head.startswith(b"GET /pieces"):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content))
+                piecemeal(connection)
+            else:
+                connection.sendall(OK)
+
+    with origin_of(serve) as origin:
+        origin.receive_bytes(16_384)
+        with worker(tmp_path, service("a", origin.port), service("b", origin.port)) as running:
+            with Raw(running.port, receive_bytes=16_384) as client:
+                for name in "abab":
+                    client.send(get(f"/{name}/x")).answer()
+                if is_upload:
+                    client.send(b"POST /b/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content))
+                    piecemeal(client.socket)
+                    client.answer()
+                else:
+                    client.send(get("/b/pieces"))
+                    assert is_handed_over.wait(10)
+                    assert client.answer()[2] == content
+                    by_kernel = received(client.socket)
+            running.drain()
+        counted = sum(egress(running, id, "wire") for id in "ab")
+        assert counted <= by_kernel + SLACK_BYTES, "no header for each of the pieces"
+
+
+def test_tls_records_are_each_services_own(tmp_path: Path, upstream: int) -> None:
+    authority = Authority(tmp_path)
+    tls = asdict(TlsSettings((authority.issue("server", "x").paths,)))
+    calls = 40
+    with worker(tmp_path, *[service(id, upstream) for id in "abc"], entry={"tls": tls}) as running:
+        with Raw(running.port, context=authority.client_context(), name="x") as client:
+            # The handshake is the first one's, what else is found the last one's.
+            for name in "c" + "ab" * calls + "c":
+                client.send(get(f"/{name}/bytes/100")).answer()
+        running.drain()
+        for name in "ab":
+            beside = client_egress(running, name, "wire") - client_egress(running, name, "application")
+            assert beside >= calls * (IPV4_HEADERS_BYTES + LEAST_RECORD_BYTES)
 
 
 def test_both_sides_are_counted_when_connections_end_at_once(running: WorkerProcess) -> None:
