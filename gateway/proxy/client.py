@@ -168,7 +168,7 @@ class ClientConnection(Admitting):
         elif head.upgrade:
             head.upgrade = b""  # RFC 9110 7.8: an upgrade may be ignored; an http service forwards none.
         length = head.content_length
-        if length > service.body_bytes_max:
+        if length > 0 and length > service.body_bytes_max:
             self._refuse("body_too_large", f"the content is longer than {service.body_bytes_max} bytes", close=True)
             return
         if service.is_plainly_limited:
@@ -377,7 +377,7 @@ class ClientConnection(Admitting):
 
     def _send_upstream(self, upstream: UpstreamConnection, data: bytes) -> None:
         size = len(data)
-        self._meter.cells[self._row + upstream.target.egress_offset] += size
+        self._meter.cells[self._row + upstream.egress_offset] += size
         upstream.wire.hand_over(size)
         upstream.transport.write(data)  # type: ignore[union-attr]
         if self._state is TUNNEL:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
+from metering.cells import egress_cell
+
 if TYPE_CHECKING:
     from gateway.proxy.upstream import UpstreamConnection
 
@@ -24,17 +26,19 @@ class Peer(NamedTuple):
 class Pool:
     """Those at rest, and how many there may be. A service with a thousand others beside it finds a warm one here."""
 
-    __slots__ = ("connections", "connections_max", "idle", "idle_s", "is_retired", "peer", "tls")
+    __slots__ = ("connections", "connections_max", "egress_offset", "idle", "idle_s", "is_retired", "peer", "tls")
     idle: dict[UpstreamConnection, None]
     connections: set[UpstreamConnection]
     connections_max: int
     is_retired: bool
     idle_s: float
+    egress_offset: int
 
     def __init__(self, peer: Peer, tls: ssl.SSLContext | None) -> None:
         self.peer = peer
         self.tls = tls
         self.idle_s = peer.idle_s
+        self.egress_offset = egress_cell("backend", peer.network, "application")
         # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.
         self.idle = {}
         self.connections = set()  # resting ones too

@@ -188,15 +188,12 @@ class Service:
     # in use a cache line costs more than what is done with it.
     row: int
     only_target: Target | None
-    body_bytes_max: int
     retries: int
     response_timeout_s: float
-    idle_timeout_s: float
     has_checks: bool
     is_plainly_limited: bool
     is_websocket: bool
     preserves_host: bool
-    ejects_on_5xx: bool
 
     def __init__(
         self,

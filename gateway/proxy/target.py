@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from gateway.proxy.pool import Pool
 from gateway.proxy.resolver import Addresses, Resolver, literal_address
-from metering.cells import egress_cell
 
 if TYPE_CHECKING:
     from gateway.proxy.balance import TargetGroup
@@ -56,7 +55,6 @@ class Target:
         "connections_max",
         "dialing",
         "egress_ip",
-        "egress_offset",
         "ejected_until_s",
         "failures",
         "group",
@@ -79,7 +77,6 @@ class Target:
     connections_max: int
     outstanding: int
     dialing: int
-    egress_offset: int
     failures: int
     is_ejected: bool
     is_probed_down: bool
@@ -100,7 +97,6 @@ class Target:
         self.host, self.port = place.address
         self.host_field = _encoded(parts.netloc.rpartition("@")[2])
         self.base_path = parts.path.rstrip("/").encode()
-        self.egress_offset = egress_cell("backend", place.network, "application")
         self.egress_ip = place.egress_ip
         self.tls = tls
         self.server_name = (server_name or self.host) if tls is not None else None

@@ -46,6 +46,7 @@ class UpstreamConnection:
         "_unsent_bytes",
         "client",
         "deadline_s",
+        "egress_offset",
         "head",
         "is_reused",
         "phase",
@@ -61,7 +62,8 @@ class UpstreamConnection:
         self.pool = target.pool  # for good: the target's may be another when a snapshot has changed it meanwhile
         # for the connection
         self.transport: asyncio.Transport | None = None
-        self.wire = Wire(core.meter, target.egress_offset)
+        self.egress_offset = target.pool.egress_offset
+        self.wire = Wire(core.meter, self.egress_offset)
         self.head = ResponseHead()
         self.is_reused = False
         self.deadline_s = inf

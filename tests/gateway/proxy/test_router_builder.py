@@ -103,7 +103,7 @@ def test_a_target_that_stays_keeps_its_connections_and_a_changed_one_does_not(ap
     inside["upstream"]["targets"] = [{**inside["upstream"]["targets"][0], "network": "internet"}]
     outside = found(apply(inside), b"/a").targets.targets[0]
     assert outside is not before
-    assert outside.egress_offset != before.egress_offset
+    assert outside.pool.egress_offset != before.pool.egress_offset
     assert outside.pool is not before.pool
 
 
