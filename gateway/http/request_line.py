@@ -18,17 +18,22 @@ _METHODS: Final = {
 
 
 class MethodAndPath:
-    """``line`` is both with the space between: what a route is found by. ``found``: the router's note on it."""
+    """``line`` is both with the space between: what a route is found by. What was found may be kept in its place."""
 
-    __slots__ = ("found", "is_kept", "is_origin_form", "line", "method", "path")
+    __slots__ = ("is_kept", "is_origin_form", "line", "method", "path")
+    # What each request touches, last: what is made of it for the route follows.
+    line: bytes
+    path: bytes
+    method: bytes
+    is_origin_form: bool
+    is_kept: bool
 
     def __init__(self, line: bytes, method: bytes, path: bytes) -> None:
         self.line = line
-        self.method = method
         self.path = path
+        self.method = method
         self.is_origin_form = path[:1] == b"/"
-        self.found: object = None
-        self.is_kept = False  # Whether a later request will find this object, and what is noted on it.
+        self.is_kept = False  # Whether a later request with this line will find this object.
 
 
 class _Lines:
@@ -50,18 +55,23 @@ class _Lines:
         # The usual ones are one object each: to take hold of one of thousands would be a cache line for each request.
         made = MethodAndPath(line, _METHODS.get(method, method), match[2])
         if len(line) <= LINE_BYTES_MAX and self._repeats.saw(line):
-            self._keep(made)
+            self.keep(made)
         return made
 
-    def _keep(self, made: MethodAndPath) -> None:
-        if len(self.known) >= LINES_MAX or self._bytes >= LINES_BYTES_MAX:
-            for known in self.known.values():
-                known.is_kept = False
-            self.known.clear()
-            self._bytes = 0
+    def keep(self, made: MethodAndPath) -> None:
+        """In place of what is kept of this line."""
+        if made.line not in self.known:
+            if len(self.known) >= LINES_MAX or self._bytes >= LINES_BYTES_MAX:
+                self.forget()
+            self._bytes += len(made.line)
         made.is_kept = True
         self.known[made.line] = made
-        self._bytes += len(made.line)
+
+    def forget(self) -> None:
+        for known in self.known.values():
+            known.is_kept = False
+        self.known.clear()
+        self._bytes = 0
 
 
 _LINES: Final = _Lines()
@@ -73,7 +83,11 @@ def method_and_path(line: bytes) -> MethodAndPath:
     return _LINES.read(line) if known is None else known
 
 
+def keep_found(found: MethodAndPath) -> None:
+    """The next request with this line will be given ``found``, with all that was found out for it."""
+    _LINES.keep(found)
+
+
 def forget_found() -> None:
-    """Routes have changed: what was noted holds no more, and nobody else shall hold it. A millisecond at the most."""
-    for known in _LINES.known.values():
-        known.found = None
+    """Routes have changed: what was found holds no more, and nobody else shall hold it. A millisecond at the most."""
+    _LINES.forget()

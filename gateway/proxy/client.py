@@ -309,9 +309,9 @@ class ClientConnection(Admitting):
         head = self.head
         match = self._match
         assert match is not None
-        line = match.line
+        line = match.upstream_line
         if line is None:
-            line = head.method + b" " + target.base_path + match.path
+            line = head.method + b" " + target.base_path + match.forwarded
         host_field = None if service.preserves_host and head.host else target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
             named_host = head.forwarded_host if self._is_trusted and head.forwarded_host else head.host

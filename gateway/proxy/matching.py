@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.max_forwards import METHODS as COUNTED_HOPS
 from gateway.http.max_forwards import may_go_on
 from gateway.http.request import RequestHead
-from gateway.http.request_line import MethodAndPath, forget_found
+from gateway.http.request_line import MethodAndPath, forget_found, keep_found
 from gateway.limits.admission import LimitSet
 from gateway.proxy.service import Route, Service
 from gateway.routing.path import below_prefix, normal_path, rule_form, without_parameters
@@ -20,28 +20,24 @@ MATCHES_MAX: Final = 32_768
 HOSTS_MAX: Final = 16
 
 
-class Match:
-    """Where every request with this host, method and path goes, as ``matcher`` has it."""
+class Match(MethodAndPath):
+    """Where every request with this host, method and path goes, as ``matcher`` has it.
 
-    __slots__ = ("enforced", "host", "hosts", "line", "matcher", "next", "path", "route", "service")
+    It stands in the place of the line that it was found for: a request then touches one object, not two.
+    """
+
+    __slots__ = ("enforced", "forwarded", "host", "hosts", "matcher", "next", "route", "service", "upstream_line")
     # What each request touches, first, as in `Service`.
     matcher: Matcher
     host: bytes
     service: Service
     enforced: LimitSet
-    line: bytes | None
+    upstream_line: bytes | None
 
     def __init__(
-        self,
-        matcher: Matcher,
-        host: bytes,
-        service: Service,
-        route: Route,
-        method: bytes,
-        path: bytes,
-        received: bytes = b"",
+        self, known: MethodAndPath, matcher: Matcher, host: bytes, service: Service, route: Route, path: bytes
     ) -> None:
-        """``received``: method and path as they came."""
+        super().__init__(known.line, known.method, known.path)
         self.matcher = matcher
         self.host = host
         self.next: Match | None = None  # the same line's, for another host
@@ -49,14 +45,14 @@ class Match:
         self.service = service
         self.route = route
         self.enforced = route.enforced
-        self.path = path  # as the upstream sees it, below the target's own
+        self.forwarded = path  # as the upstream sees it, below the target's own
         base_path = service.targets.base_path
         # Method and path of the upstream's request line, where all targets share their base path.
-        self.line = None if base_path is None else method + b" " + base_path + path
-        if self.line == received:
-            self.line = received  # The same object: looked up, it is at hand.
-        if path == b"*":
-            self.line = method + b" *"  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
+        self.upstream_line = None if base_path is None else known.method + b" " + base_path + path
+        if self.upstream_line == known.line:
+            self.upstream_line = known.line  # The same object: looked up, it is at hand.
+        if path == b"*":  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
+            self.upstream_line = known.method + b" *"
 
 
 class Unmatched:
@@ -84,9 +80,8 @@ class Matcher:
     def find(self, head: RequestHead) -> Match | Unmatched:
         """Never raises: what is wrong with the path is in the answer."""
         known = head.known
-        found = known.found
-        if found is not None:
-            kept: Match | None = cast(Match, found)
+        if isinstance(known, Match):
+            kept: Match | None = known
             while kept is not None and kept.matcher is self:
                 if kept.host == head.host:
                     return kept
@@ -104,10 +99,9 @@ class Matcher:
         if self._count >= MATCHES_MAX:
             forget_found()
             self._count = 0
-        before = known.found
-        if isinstance(before, Match) and before.matcher is self and before.hosts < HOSTS_MAX:
-            match.next, match.hosts = before, before.hosts + 1
-        known.found = match
+        elif isinstance(known, Match) and known.matcher is self and known.hosts < HOSTS_MAX:
+            match.next, match.hosts = known, known.hosts + 1
+        keep_found(match)
         self._count += 1
 
     def _find(self, head: RequestHead, method: bytes) -> Match | Unmatched:
@@ -134,7 +128,7 @@ class Matcher:
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
         forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
-        match = Match(self, head.host, service, route, method, forwarded, head.known.line)
+        match = Match(head.known, self, head.host, service, route, forwarded)
         if method in COUNTED_HOPS:
             return self._within_its_hops(head, match)  # Not kept: each has to be looked at.
         return match

@@ -4,7 +4,15 @@ import pytest
 
 from gateway.http import request_line
 from gateway.http.errors import ProtocolError
-from gateway.http.request_line import LINE_BYTES_MAX, LINES_BYTES_MAX, LINES_MAX, forget_found, method_and_path
+from gateway.http.request_line import (
+    LINE_BYTES_MAX,
+    LINES_BYTES_MAX,
+    LINES_MAX,
+    MethodAndPath,
+    forget_found,
+    keep_found,
+    method_and_path,
+)
 
 
 def test_method_and_path_are_told_apart_until_they_came_again() -> None:
@@ -40,12 +48,25 @@ def test_lines_are_kept_within_bounds() -> None:
                 lines.read(b"GET /%0*d" % (size, number))
             sizes.add(len(lines.known))
         assert most // 2 <= max(sizes) <= most
-        assert not kept.is_kept, "what was noted on it would not be found again"
+        assert not kept.is_kept, "what is found for it would not be found again"
 
 
 def test_what_was_found_for_a_line_is_forgotten_when_routes_change() -> None:
     known = [method_and_path(b"GET /noted") for _ in range(3)][2]
-    known.found = "somewhere"
-    assert method_and_path(b"GET /noted").found == "somewhere"
+    found = MethodAndPath(known.line, known.method, known.path)
+    keep_found(found)
+    assert method_and_path(b"GET /noted") is found
+    assert found.is_kept
     forget_found()
-    assert method_and_path(b"GET /noted").found is None
+    assert not found.is_kept
+    assert method_and_path(b"GET /noted") is not found
+
+
+def test_what_was_found_takes_the_place_of_its_line() -> None:
+    """However often: it is one of the lines that there may be."""
+    lines = request_line._Lines()
+    for number in range(3):
+        for _ in range(LINES_BYTES_MAX // LINE_BYTES_MAX):
+            lines.keep(MethodAndPath(b"GET /" + b"x" * 1000, b"GET", b"/" + b"x" * 1000))
+        lines.keep(MethodAndPath(b"GET /%d" % number, b"GET", b"/%d" % number))
+    assert len(lines.known) == 4

@@ -31,7 +31,7 @@ def test_a_match_is_found_once_and_kept() -> None:
     for _ in range(2):
         first = found.find(head("GET", "/a/x?q=1"))  # A line that came once may never come again.
     assert isinstance(first, Match)
-    assert first.line == b"GET /x"
+    assert first.upstream_line == b"GET /x"
     assert found.find(head("GET", "/a/x?q=2")) is first
     assert isinstance(found.find(head("POST", "/a/x")), Unmatched)
     other = found.find(head("GET", "/a/x", host="other"))
@@ -62,7 +62,7 @@ def test_spellings_of_a_path_that_mean_the_same_go_the_same_way() -> None:
     for target in ("/a//x", "/a/./x", "/a/%78", "/b/../a/x"):
         match = found.find(head("GET", target))
         assert isinstance(match, Match), target
-        assert match.line == b"GET /x"
+        assert match.upstream_line == b"GET /x"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_kept_matches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(95):
         for _ in range(2):
             assert isinstance(found.find(head("GET", f"/a/{number}", host=f"h{number % 7}")), Match)
-        assert 1 <= sum(known.found is not None for known in request_line._LINES.known.values()) <= 10
+        assert 1 <= sum(isinstance(known, Match) for known in request_line._LINES.known.values()) <= 10
 
 
 def test_targets_with_paths_of_their_own_get_lines_of_their_own() -> None:
@@ -98,8 +98,8 @@ def test_targets_with_paths_of_their_own_get_lines_of_their_own() -> None:
     ]
     match = matcher(service("a", 9, upstream={"targets": targets})).find(head("GET", "/a/x"))
     assert isinstance(match, Match)
-    assert match.line is None
-    assert match.path == b"/x"
+    assert match.upstream_line is None
+    assert match.forwarded == b"/x"
 
 
 RULED = [
@@ -151,4 +151,4 @@ def test_what_goes_upstream_is_spelt_as_it_came() -> None:
     made = matcher(service("a", 9, **{"path": "/Api", "routes": RULED, **FOLD, **IGNORE}))
     match = made.find(head("GET", "/aPI/iTems/Seven/"))
     assert isinstance(match, Match)
-    assert (match.line, match.route.id) == (b"GET /iTems/Seven/", "item")
+    assert (match.upstream_line, match.route.id) == (b"GET /iTems/Seven/", "item")
