@@ -19,7 +19,12 @@ from metering import counter_file
 from metering.cells import CALLS, CELLS, INGRESS, METERS, egress_cell
 from metering.clock import VirtualClock, hour_of, hour_start
 from metering.counter_file import (
+    FIRST_CELL,
+    HEADER_BYTES,
     MAGIC,
+    ROW_BYTES,
+    VERSION,
+    WORDS_PER_ROW,
     CounterFileError,
     CounterFileReader,
     CounterFileWriter,
@@ -275,17 +280,25 @@ def test_services_that_come_and_go_have_what_was_counted_for_them(tmp_path: Path
     assert found == dict(counted)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3, VERSION])
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, version: int) -> None:
-    writer = CounterFileWriter(tmp_path, "w", 1, {RowKey("a", "i", "r", name): at for at, name in enumerate("xy")})
+    writer = CounterFileWriter(tmp_path, "w", 1, {RowKey("a", "i", "r", name): at for at, name in enumerate("xyz")})
+    for row in range(3):
+        writer.words[row * WORDS_PER_ROW + FIRST_CELL + CALLS] = row + 7
     writer.close()
+    whole = writer.path.read_bytes()
+    rows = [whole[at : at + ROW_BYTES] for at in range(HEADER_BYTES, HEADER_BYTES + 3 * ROW_BYTES, ROW_BYTES)]
+    if version < 4:
+        rows = [row[:1024] for row in rows]
     header = struct.pack("<8sIq128s", MAGIC, version, 1, b"w")
-    with writer.path.open("r+b") as file:
-        file.write(header + struct.pack("<I", zlib.crc32(header)))
-        file.seek(544)
-        file.write(bytes(8))  # It had no number of rows.
+    header = (header + struct.pack("<I", zlib.crc32(header))).ljust(HEADER_BYTES, b"\0")
+    if version >= 3:  # Those before had no number of rows.
+        header = header[:544] + whole[544:552] + header[552:]
+    writer.path.write_bytes(header + b"".join(rows) + bytes(4096))
     reader = CounterFileReader(writer.path)
-    assert [(number, row_key(raw).service) for number, raw in reader.row_bytes()] == [(0, "x"), (1, "y")]
+    found = [(number, row_key(raw).service, row_cells(raw)[CALLS]) for number, raw in reader.row_bytes()]
+    assert found == [(0, "x", 7), (1, "y", 8), (2, "z", 9)]
+    assert {len(row_cells(raw)) for _, raw in reader.row_bytes()} == {CELLS}
     reader.close()
 
 
