@@ -86,7 +86,7 @@ class Admitting(Downstream):
             self._refuse_over(refused)
             return
         self._pass_shadow(match.route, time.monotonic_ns())
-        self._forward(match.service, length)
+        self._forward(match, length)
         self._read_waiting_content()
 
     def _leave_waiting(self) -> None:
@@ -104,7 +104,7 @@ class Admitting(Downstream):
         self._leave_waiting()
         super().connection_lost(exc)
 
-    def _forward(self, service: Service, length: int) -> None:
+    def _forward(self, match: Match, length: int) -> None:
         """Begins the exchange with the upstream."""
         raise NotImplementedError
 

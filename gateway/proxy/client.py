@@ -40,11 +40,10 @@ class ClientConnection(Admitting):
         "_tail",
         "_tail_host",
         # the exchange
-        "_match",
         "_has_content_begun",
         "_text",
         "_pending",
-        "_retries_left",
+        "_retries",
         "_is_chunking",
     )
 
@@ -53,11 +52,10 @@ class ClientConnection(Admitting):
         super().__init__(core, network, scheme, address)
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
-        self._match: Match | None = None
         self._has_content_begun = False
         self._text = b""
         self._pending: list[bytes] = []
-        self._retries_left = 0
+        self._retries = 0
         self._is_chunking = False
 
     # --- bytes from the client
@@ -156,36 +154,35 @@ class ClientConnection(Admitting):
                 return
             match = asked_for
         self._match = match
-        service = match.service
-        self._service = service
-        self._row = row = service.row
+        self._row = row = match.row
         if row != self.wire.row:
             self.wire.turn_to(row, self._started_ns)
         self._meter.cells[row + INGRESS] += head_bytes
-        if service.has_checks:
-            if not self._passes_checks(service):
+        if match.has_checks:
+            if not self._passes_checks(match.service):
                 return
         elif head.upgrade:
             head.upgrade = b""  # RFC 9110 7.8: an upgrade may be ignored; an http service forwards none.
         length = head.content_length
-        if length > 0 and length > service.body_bytes_max:
-            self._refuse("body_too_large", f"the content is longer than {service.body_bytes_max} bytes", close=True)
+        if length > 0 and length > match.service.body_bytes_max:
+            bytes_max = match.service.body_bytes_max
+            self._refuse("body_too_large", f"the content is longer than {bytes_max} bytes", close=True)
             return
-        if service.is_plainly_limited:
+        if match.is_plainly_limited:
             self._limits = limits = match.enforced
             refused = limits.admit(self._started_ns)
             if refused is not None:
                 self._refuse_over(refused)
                 return
-        elif not self._passes_limits(match, service, length):
+        elif not self._passes_limits(match, match.service, length):
             return
-        self._forward(service, length)
+        self._forward(match, length)
 
     def _refuse_unmatched(self, unmatched: Unmatched, head_bytes: int) -> None:
         service = unmatched.service
         self._row = self._core.anonymous_row
         if service is not None:
-            self._service = service
+            self._unmatched = service
             self._row = service.row
         self.wire.turn_to(self._row, self._started_ns)
         self._meter.cells[self._row + INGRESS] += head_bytes
@@ -266,11 +263,11 @@ class ClientConnection(Admitting):
 
     # --- forwarding
 
-    def _forward(self, service: Service, length: int) -> None:
+    def _forward(self, match: Match, length: int) -> None:
         core = self._core
         self._content_left = length
         self._is_answered = self._is_chunking = self._has_content_begun = False
-        self._retries_left = service.retries
+        self._retries = 0
         if length:
             self.is_content_sent = False
             self.wire.expect_bulk()
@@ -283,36 +280,34 @@ class ClientConnection(Admitting):
         if self._pending:
             # It waited for a connection that never came; before this head it would be a request of its own.
             self._pending = []
-        target = service.only_target
+        target = match.only_target
         if target is None or target.is_probed_down:
-            target = service.targets.pick(core.now_s, self)
+            target = match.service.targets.pick(core.now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
-            self._send_to(service, target)
+            self._send_to(match, target)
 
-    def _send_to(self, service: Service, target: Target) -> None:
-        self._text = self._request_text(service, target)
+    def _send_to(self, match: Match, target: Target) -> None:
+        self._text = self._request_text(match, target)
         idle = target.pool.idle
         if idle and target.has_room:
             connection, _ = idle.popitem()
-            self._send_head(service, target, connection)
+            self._send_head(match, target, connection)
             return
         self._is_connecting = True
         if self._content_left:
             self.pause_reading()
         core = self._core
-        core.keep(core.loop.create_task(self._connect(service, target), name="connect"))
+        core.keep(core.loop.create_task(self._connect(match, target), name="connect"))
 
-    def _request_text(self, service: Service, target: Target) -> bytes:
+    def _request_text(self, match: Match, target: Target) -> bytes:
         """The head as this target is sent it."""
         head = self.head
-        match = self._match
-        assert match is not None
         line = match.upstream_line
         if line is None:
             line = head.method + b" " + target.base_path + match.forwarded
-        host_field = None if service.preserves_host and head.host else target.host_field
+        host_field = None if match.preserves_host and head.host else target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
             named_host = head.forwarded_host if self._is_trusted and head.forwarded_host else head.host
             tail = appended_forwarded_fields(
@@ -325,16 +320,16 @@ class ClientConnection(Admitting):
             tail = self._tail
         return request_text(head, line, host_field, tail, self._request_id)
 
-    async def _connect(self, service: Service, target: Target) -> None:
+    async def _connect(self, match: Match, target: Target) -> None:
         exchange = self._request_id
         try:
-            connection = await dial(self._core, target, service)
+            connection = await dial(self._core, target, match.service)
         except DialError as error:
             if self._is_awaiting(exchange):
-                self._retry_or_fail(service, target, error.code, error.detail)
+                self._retry_or_fail(match, target, error.code, error.detail)
             return
         if self._is_awaiting(exchange):
-            self._send_head(service, target, connection)
+            self._send_head(match, target, connection)
         elif not connection.pool.idle and connection.pool.takes_back:
             connection.rest()  # The client left meanwhile; the next one finds it.
         else:
@@ -346,19 +341,19 @@ class ClientConnection(Admitting):
             return True
         return False
 
-    def _retry_or_fail(self, service: Service, target: Target, code: str, detail: str) -> None:
+    def _retry_or_fail(self, match: Match, target: Target, code: str, detail: str) -> None:
         """Nothing of this request has been answered. Another target, when the rules of DESIGN 1.2 let us."""
-        core, cells = self._core, self._meter.cells
+        core, cells, service = self._core, self._meter.cells, match.service
         calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
-        if self._retries_left > 0 and service.retry_budget.take(calls, core.now_s):
-            self._retries_left -= 1
+        if self._retries < service.retries and service.retry_budget.take(calls, core.now_s):
+            self._retries += 1
             other = service.targets.pick(core.now_s, self, avoid=target)
             if other is not None:
-                self._send_to(service, other)
+                self._send_to(match, other)
                 return
         self._fail(code, detail)
 
-    def _send_head(self, service: Service, target: Target, upstream: UpstreamConnection) -> None:
+    def _send_head(self, match: Match, target: Target, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.begin(self, target, self._row, self._started_ns)
         text, self._text = self._text, b""
@@ -368,7 +363,7 @@ class ClientConnection(Admitting):
             self._has_content_begun = True
         # Before the write, which may pause both again.
         if self.is_content_sent:
-            upstream.deadline_s = self._core.now_s + service.response_timeout_s
+            upstream.deadline_s = self._core.now_s + match.response_timeout_s
         else:
             upstream.deadline_s = inf
             upstream.wire.expect_bulk()
@@ -476,9 +471,9 @@ class ClientConnection(Admitting):
 
     def end_answer(self, status: int, trailers: bytes = b"") -> None:
         """The upstream's answer is complete and handed to the socket."""
-        service, upstream = self._service, self._upstream
+        upstream = self._upstream
         if upstream is not None:
-            if status >= 500 and service is not None and service.ejects_on_5xx:
+            if status >= 500 and (service := self._service) is not None and service.ejects_on_5xx:
                 upstream.target.failed(self._core.now_s)
             elif upstream.target.failures or upstream.target.is_ejected:
                 upstream.target.succeeded(self._started_ns / 1e9)
@@ -494,14 +489,14 @@ class ClientConnection(Admitting):
     def upstream_lost(self, upstream: UpstreamConnection) -> None:
         """It closed before a byte of the answer: sent again where that cannot do a thing twice."""
         self._upstream = None
-        service = self._service
-        assert service is not None
+        match = self._match
+        assert match is not None
         is_safe = self.head.method in _IDEMPOTENT and not self._has_content_begun
         if is_safe and upstream.is_reused:
             # It had closed while at rest, most likely; that costs no retry, and each such try uses one up.
-            self._send_to(service, upstream.target)
+            self._send_to(match, upstream.target)
         elif is_safe:
-            self._retry_or_fail(service, upstream.target, "bad_gateway", "the upstream closed without an answer")
+            self._retry_or_fail(match, upstream.target, "bad_gateway", "the upstream closed without an answer")
         else:
             self._fail("bad_gateway", "the upstream closed without an answer")
 

@@ -16,9 +16,10 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
-from gateway.proxy.client_address import address_text, peer_address
+from gateway.proxy.client_address import address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
+from gateway.proxy.matching import Match
 from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.service import Address, Service
 from gateway.proxy.upstream import UpstreamConnection
@@ -82,7 +83,8 @@ class Downstream:
         "deadline_s",
         "_state",
         # the exchange
-        "_service",
+        "_match",
+        "_unmatched",
         "_limits",
         "_cors_fields",
         "_row",
@@ -118,7 +120,8 @@ class Downstream:
         self._is_half_closed = False
         self.deadline_s = inf
         self._state: State = HEAD
-        self._service: Service | None = None
+        self._match: Match | None = None
+        self._unmatched: Service | None = None  # the service, where none of its routes is the request's
         self._limits = _NO_LIMITS
         self._cors_fields = b""  # who may read the answer, where the service has a rule on it
         self._row = core.anonymous_row
@@ -168,6 +171,12 @@ class Downstream:
         return self._row
 
     @property
+    def _service(self) -> Service | None:
+        """Whose request it is."""
+        match = self._match
+        return self._unmatched if match is None else match.service
+
+    @property
     def is_at_rest(self) -> bool:
         return self._state is HEAD
 
@@ -202,15 +211,8 @@ class Downstream:
 
     def client_address(self) -> Address:
         """The peer, or, where the peer is a trusted proxy, the last address it did not vouch for."""
-        if self._is_trusted and self.head.forwarded_for:
-            for text in reversed(self.head.forwarded_for.split(b",")):
-                try:
-                    address = ipaddress.ip_address(text.strip().decode("ascii", "replace"))
-                except ValueError:
-                    break
-                if not self._core.trusts(address):
-                    return address
-        return self._address
+        field = self.head.forwarded_for if self._is_trusted else b""
+        return (vouched_for(field, self._core.trusts) if field else None) or self._address
 
     # --- flow control: who reads slowly is read from slowly, and memory stays flat
 
@@ -249,11 +251,13 @@ class Downstream:
 
     @property
     def service_idle_timeout_s(self) -> float:
-        return self._service.idle_timeout_s if self._service is not None else inf
+        service = self._service
+        return service.idle_timeout_s if service is not None else inf
 
     @property
     def service_response_timeout_s(self) -> float:
-        return self._service.response_timeout_s if self._service is not None else inf
+        service = self._service
+        return service.response_timeout_s if service is not None else inf
 
     def _drop_upstream(self) -> None:
         self._is_connecting = False
@@ -332,8 +336,8 @@ class Downstream:
         """Counts the exchange once: a call, or a WebSocket connection (B6)."""
         if not self.is_counted:
             self.is_counted = True
-            service = self._service
-            is_websocket = service is not None and service.is_websocket
+            match = self._match
+            is_websocket = match is not None and match.is_websocket
             self._meter.cells[self._row + (WEBSOCKET_CONNECTIONS if is_websocket else CALLS)] += 1
 
     def _count_front_error(self, code: str) -> None:
@@ -341,22 +345,18 @@ class Downstream:
 
     def _end_exchange(self) -> None:
         """Where every exchange ends, whatever became of it."""
-        service = self._service
-        if service is not None:
-            if self.is_counted and not service.is_websocket:  # The histogram covers calls.
-                duration_us = (time.monotonic_ns() - self._started_ns) // 1000
-                cells = self._meter.cells
-                row = self._row
-                cells[row + DURATION_SUM_US] += duration_us
-                cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
-            else:
-                self._meter.cells[self._row + OTHER_ENDS] += 1
-            self._service = None
-            self._limits = _NO_LIMITS
-            self._cors_fields = b""
-            self._row = self._core.anonymous_row
+        match = self._match
+        cells, row = self._meter.cells, self._row
+        if self.is_counted and match is not None and not match.is_websocket:  # The histogram covers calls.
+            duration_us = (time.monotonic_ns() - self._started_ns) // 1000
+            cells[row + DURATION_SUM_US] += duration_us
+            cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
         else:
-            self._meter.cells[self._row + OTHER_ENDS] += 1
+            cells[row + OTHER_ENDS] += 1
+        self._match = self._unmatched = None
+        self._limits = _NO_LIMITS
+        self._cors_fields = b""
+        self._row = self._core.anonymous_row
         self.is_counted = False
 
     def _next(self) -> None:

@@ -11,6 +11,7 @@ from gateway.http.request import RequestHead
 from gateway.http.request_line import MethodAndPath, forget_found, keep_found
 from gateway.limits.admission import LimitSet
 from gateway.proxy.service import Route, Service
+from gateway.proxy.target import Target
 from gateway.routing.path import below_prefix, normal_path, rule_form, without_parameters
 from gateway.routing.router import Router
 
@@ -23,16 +24,41 @@ HOSTS_MAX: Final = 16
 class Match(MethodAndPath):
     """Where every request with this host, method and path goes, as ``matcher`` has it.
 
-    It stands in the place of the line that it was found for: a request then touches one object, not two.
+    It stands in the place of the line that it was found for, and has what each request asks of its service: with
+    thousands of services in turn each object that a request touches comes from afar. A snapshot that changes a service
+    comes with a matcher of its own.
     """
 
-    __slots__ = ("enforced", "forwarded", "host", "hosts", "matcher", "next", "route", "service", "upstream_line")
-    # What each request touches, first, as in `Service`.
+    __slots__ = (
+        "enforced",
+        "forwarded",
+        "has_checks",
+        "host",
+        "hosts",
+        "is_plainly_limited",
+        "is_websocket",
+        "matcher",
+        "next",
+        "only_target",
+        "preserves_host",
+        "response_timeout_s",
+        "route",
+        "row",
+        "service",
+        "upstream_line",
+    )
+    # What each request touches, first, so that it lies together where this is compiled.
     matcher: Matcher
     host: bytes
-    service: Service
+    row: int
+    has_checks: bool
+    is_plainly_limited: bool
+    is_websocket: bool
+    preserves_host: bool
     enforced: LimitSet
+    only_target: Target | None
     upstream_line: bytes | None
+    response_timeout_s: float
 
     def __init__(
         self, known: MethodAndPath, matcher: Matcher, host: bytes, service: Service, route: Route, path: bytes
@@ -43,6 +69,14 @@ class Match(MethodAndPath):
         self.next: Match | None = None  # the same line's, for another host
         self.hosts = 1  # matches from here on
         self.service = service
+        self.row = service.row
+        self.has_checks = service.has_checks
+        self.is_plainly_limited = service.is_plainly_limited
+        self.is_websocket = service.is_websocket
+        self.preserves_host = service.preserves_host
+        self.response_timeout_s = service.response_timeout_s
+        targets = service.targets.targets
+        self.only_target = targets[0] if len(targets) == 1 else None  # where there is nothing to choose
         self.route = route
         self.enforced = route.enforced
         self.forwarded = path  # as the upstream sees it, below the target's own

@@ -18,7 +18,6 @@ from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
-from gateway.proxy.target import Target
 from gateway.routing.path import rule_form
 from gateway.routing.router import RouteTree
 
@@ -171,7 +170,6 @@ class Service:
         "is_plainly_limited",
         "is_websocket",
         "keys",
-        "only_target",
         "prefix",
         "prefix_bytes",
         "preserves_host",
@@ -184,16 +182,6 @@ class Service:
         "targets",
         "waiting_room",
     )
-    # What each request touches stands first, so that it lies together where this is compiled: with a thousand services
-    # in use a cache line costs more than what is done with it.
-    row: int
-    only_target: Target | None
-    retries: int
-    response_timeout_s: float
-    has_checks: bool
-    is_plainly_limited: bool
-    is_websocket: bool
-    preserves_host: bool
 
     def __init__(
         self,
@@ -214,7 +202,7 @@ class Service:
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
         self.folds_case: bool = document["path_case"] == "fold"
         self.ignores_slash: bool = document["trailing_slash"] == "ignore"
-        self.is_websocket = document["protocol"] == "websocket"
+        self.is_websocket: bool = document["protocol"] == "websocket"
         self.keys = KeyRule(document["auth"], self.id, make_limit, make_quota) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
@@ -222,15 +210,14 @@ class Service:
         self.body_bytes_max = instance.body_bytes_max
         self.look_at_instance()
         upstream = document["upstream"]
-        self.preserves_host = upstream["preserve_host"]
-        self.ejects_on_5xx = upstream["on_5xx"]
-        self.retries = upstream["retries"]
+        self.preserves_host: bool = upstream["preserve_host"]
+        self.ejects_on_5xx: bool = upstream["on_5xx"]
+        self.retries: int = upstream["retries"]
         timeouts = upstream["timeouts"]
         self.connect_timeout_s: float = timeouts["connect"]
-        self.response_timeout_s = timeouts["response"]
-        self.idle_timeout_s = timeouts["idle"]
+        self.response_timeout_s: float = timeouts["response"]
+        self.idle_timeout_s: float = timeouts["idle"]
         self.targets = targets
-        self.only_target = targets.targets[0] if len(targets.targets) == 1 else None  # Nothing to choose.
         self.retry_budget = retry_budget
         # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
         is_shadow = document["limit_mode"] == "shadow"

@@ -72,7 +72,7 @@ class Target:
         "trial_began_s",
         "url",
     )
-    # What each request touches, first, as in `Service`.
+    # What each request touches, first, as in `Match`.
     pool: Pool
     connections_max: int
     outstanding: int

@@ -45,7 +45,7 @@ class Wire:
         "_turned_ns",
         "row",
     )
-    # What each request touches stands first, as in `Service`.
+    # What each request touches, first, as in `Match`.
     row: int
     _is_exact: bool
     _has_turned: bool
