@@ -28,7 +28,7 @@ from gateway.admin.metrics import NodeMetrics, service_metrics
 from gateway.admin.token import open_token
 from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
-from gateway.control.bookkeeper import Bookkeeper
+from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
 from gateway.control.errors import DataDirBusy, StartError
 from gateway.control.lock import DataDirLock
 from gateway.control.office import Office
@@ -49,8 +49,6 @@ T = TypeVar("T")
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "gateway.worker")
 
-# Counters reach the store, and /metrics (at most 2 s behind, DESIGN 1.7), this often.
-_COLLECT_INTERVAL_S = 0.5
 # A settlement within one virtual minute or one real second, whichever is longer (DESIGN 1.7).
 _SETTLE_INTERVAL_VIRTUAL_S = 60.0
 _SETTLE_INTERVAL_S_MIN = 1.0
@@ -215,7 +213,7 @@ class Control:
     async def _collect_on(self) -> None:
         while True:
             await self._guarded(self._collect)
-            await asyncio.sleep(_COLLECT_INTERVAL_S)
+            await asyncio.sleep(collect_pause_s(self._books.collect_cpu_s))
 
     async def _collect(self) -> None:
         gone = list(self._gone_writers)
