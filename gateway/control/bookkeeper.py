@@ -25,13 +25,14 @@ _log = logging.getLogger(__name__)
 _RECONCILE_INTERVAL_S = 24 * 3600
 # Counters reach the store, and /metrics (at most 2 s behind, DESIGN 1.7), this often. With thousands of services in use
 # less often, so that it takes a twentieth of a CPU: it is one that traffic may want.
-_COLLECT_PAUSE_S, _COLLECT_PAUSE_S_MAX = 0.5, 1.5
+_COLLECT_PAUSE_S = 0.5
+_FRESH_S = 1.5  # a pause and two collections: what was counted just after one is seen at the end of the next
 _COLLECT_SHARE = 1 / 20
 
 
 def collect_pause_s(cpu_s: float) -> float:
     """Until counters are collected again, where that took so many seconds of a CPU."""
-    return min(max(_COLLECT_PAUSE_S, cpu_s * (1 / _COLLECT_SHARE - 1)), _COLLECT_PAUSE_S_MAX)
+    return max(_COLLECT_PAUSE_S, min(cpu_s * (1 / _COLLECT_SHARE - 1), _FRESH_S - 2 * cpu_s))
 
 
 class Bookkeeper:
