@@ -104,13 +104,14 @@ class Bench:
         self.document["scenarios"].append(found)
 
     def _rows(self, scenario: Scenario, plan: Plan) -> list[Row]:
-        row = self._progress.add_task(scenario.title, total=len(plan.runs) * (self._rounds + 1))
+        rounds = max(self._rounds, plan.rounds_min)
+        row = self._progress.add_task(scenario.title, total=len(plan.runs) * (rounds + 1))
 
         def advance(target: str) -> None:
             self._progress.update(row, advance=1, description=f"{scenario.title}: {target}")
 
         rows = runner.measure(
-            plan.runs, self._rounds, self._seconds, self._folder, load_pids=self._load_pids, advance=advance
+            plan.runs, rounds, self._seconds, self._folder, load_pids=self._load_pids, advance=advance
         )
         self._progress.update(row, description=scenario.title)
         return rows

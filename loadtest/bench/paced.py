@@ -8,7 +8,6 @@ milliseconds, which would ask in bursts.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import json
@@ -26,7 +25,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from loadtest.bench.heads import heads
-from loadtest.bench.machine import LOAD_CPU
+from loadtest.bench.machine import LOAD_CPU, come_first
 from loadtest.bench.paced_origin import PacedOrigin
 from loadtest.bench.wrk import Seen
 
@@ -267,9 +266,8 @@ def main() -> int:
     parts = urlsplit(task["url"])
     assert parts.hostname is not None and parts.port is not None
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    # Root's alone. Else whatever wakes on this CPU takes its time slice first, and all that is due meanwhile is late.
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    # Else whatever wakes on this CPU takes its time slice first, and all that is due meanwhile is late.
+    come_first((os.getpid(),))
     asked = heads(task["path"], parts.netloc)
     warm_up = round(task["rate"] * task["warm_up_s"])
     count = max(1, round(task["rate"] * task["seconds"])) + warm_up

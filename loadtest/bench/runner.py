@@ -65,6 +65,7 @@ class Row:
             "failed": self.failed,
             "noisy_rounds": self.noisy_rounds,
             "rounds": [round(sample.cpu_us, 2) for sample in self.samples],
+            "p99_ms_rounds": [round(sample.seen.p99_ms, 3) for sample in self.samples],
         }
 
 

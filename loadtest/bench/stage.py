@@ -45,10 +45,14 @@ def _nothing(_: Sequence[Row]) -> Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """The targets in the order in which they take turns; ``facts``: what is known once they were measured."""
+    """The targets in the order in which they take turns; ``facts``: what is known once they were measured.
+
+    ``rounds_min``: they take at least so many.
+    """
 
     runs: Sequence[Run]
     facts: Callable[[Sequence[Row]], Facts] = _nothing
+    rounds_min: int = 0
 
 
 class Stage:

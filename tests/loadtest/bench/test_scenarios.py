@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.bench import half_load, node, origin, routes, runner, scale, table
+from loadtest.bench import half_load, machine, node, origin, routes, runner, scale, table
 from loadtest.bench.node import STEPS, Gateway
 from loadtest.bench.peers import Peer, make_certificate
 from loadtest.bench.runner import Row, Sample
@@ -24,6 +24,7 @@ class Standing(Stage):
     """Proxies that are only named, this process in place of each; what was to be started is written down."""
 
     started: list[tuple[str, dict[str, Any]]]
+    first: list[tuple[int, ...]]  # who was to come first on its CPU
 
     def start_gateways(
         self, name: str, services: list[dict[str, Any]], *, origin_port: int = 0, **settings: Any
@@ -44,9 +45,10 @@ class Standing(Stage):
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standing:
     names = ("nginx", "caddy")
     made = Standing(Processes(tmp_path), tmp_path, 1, builds=list(node.BUILDS), peer_names=names, seconds=1)
-    made.started = []
+    made.started, made.first = [], []
     monkeypatch.setattr(scale, "at_rest_bytes", lambda *_: 2560.0)
     monkeypatch.setattr(routes, "_ask_every_service", lambda _: None)
+    monkeypatch.setattr(machine, "come_first", made.first.append)
     monkeypatch.setattr(runner, "measure", lambda runs, *_: [measured(run.target, 1.0, 30_149) for run in runs])
     return made
 
@@ -100,6 +102,8 @@ def test_half_load_is_half_of_our_most_for_both_and_one_nginx_for_two_builds_of_
         "tollgate compiled, 15,100/s",
     ]
     assert {run.rate for run in plan.runs} == {15_100}
+    assert plan.rounds_min >= 7
+    assert stage.first == [(os.getpid(),)] * 3, "nothing else of the machine keeps either of them waiting"
     assert len({run.origin_port for run in plan.runs} - {0}) == 1, "the client is the origin of all"
 
 
