@@ -3,7 +3,8 @@
 Requests are due at even intervals. Each is sent when it is due, or as soon as a connection is free, and its time counts
 from when it was due: a target that stalls answers for everyone it kept waiting, not for one (no coordinated omission).
 The client is a loop of its own over sockets: wrk asks as fast as it is answered, and an event loop's timers are whole
-milliseconds, which would ask in bursts.
+milliseconds, which would ask in bursts. It says how late it was itself, where it had a connection to ask on: that is
+part of the times, and not the target's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,9 +29,13 @@ from urllib.parse import urlsplit
 from loadtest.bench.heads import heads
 from loadtest.bench.machine import LOAD_CPU, come_first
 from loadtest.bench.paced_origin import PacedOrigin
+from loadtest.bench.ticker import Ticker
 from loadtest.bench.wrk import Seen
 
 CONNECTIONS: Final = 64
+IDLE: Final = -1
+AWAY_NS_MIN: Final = 2_000_000  # so long it is not at work on what came: it does not have its CPU
+_EVENTS_MAX: Final = 2 * CONNECTIONS  # at a time
 _OVERTIME_S: Final = 5.0  # for what is still under way, or late, when the last request was due
 _PR_SET_TIMERSLACK: Final = 29  # prctl(2): a sleep ends up to 50 us late by default, an interval here
 _READ_BYTES: Final = 64 * 1024
@@ -42,13 +48,16 @@ class PacedFailed(Exception):
 
 @dataclass
 class Outcome:
-    """``times_ns``: from when a request was due to its whole answer; ``late_ns``: from due to sent.
+    """``times_ns``: from when a request was due to its whole answer.
 
+    ``late_ns``: from when it was due and a connection was free, to when it was sent. ``away_ns``: during which the
+    client looked at nothing for longer than its work can take.
     ``answered`` are all, those of the warm-up too, which is left out of everything else but what failed.
     """
 
     times_ns: list[int] = field(default_factory=list)
     late_ns: list[int] = field(default_factory=list)
+    away_ns: int = 0
     read_bytes: int = 0
     answered: int = 0
     failed: int = 0
@@ -64,11 +73,12 @@ class Outcome:
             broken=self.broken,
             read_bytes_per_s=self.read_bytes / seconds,
             late_p99_ms=percentile(self.late_ns, 0.99) / 1e6,
+            away=self.away_ns / 1e9 / seconds,
         )
 
 
 class Connection:
-    """One kept connection, with a request on it or none."""
+    """One kept connection. ``due_ns``: of the request on it; IDLE: there is none."""
 
     __slots__ = ("_address", "_answer", "_socket", "_usual_bytes", "due_ns")
 
@@ -77,7 +87,7 @@ class Connection:
         self._socket = socket.create_connection(address)
         self._answer = b""
         self._usual_bytes = 0  # of the answer before: one that has as many is whole, and need not be looked at
-        self.due_ns = 0
+        self.due_ns = IDLE
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -124,63 +134,83 @@ def percentile(values: Sequence[int], share: float) -> float:
 class _Client:
     """Connections that are idle, or busy with a request, and what came of all."""
 
-    def __init__(self, address: tuple[str, int], connections: int, origin_port: int) -> None:
+    def __init__(self, address: tuple[str, int], connections: int, ticker: Ticker, origin_port: int) -> None:
         self.outcome = Outcome()
         self.counted_from_ns = 0
         self.idle: deque[Connection] = deque()
-        self.busy: set[Connection] = set()
+        self._free_since_ns = 0  # when there was none before
         self._poller = select.epoll()
+        self._poller.register(ticker, select.EPOLLIN)
+        self._ticker, self._ticker_fd = ticker, ticker.fileno()
         self._by_fd: dict[int, Connection] = {}
         self._origin = PacedOrigin(origin_port, self._poller) if origin_port else None
         for _ in range(connections):
-            self._rest(Connection(address))
+            self._hold(Connection(address))
 
-    def _rest(self, connection: Connection) -> None:
+    @property
+    def busy(self) -> int:
+        """Connections that wait for an answer."""
+        return len(self._by_fd) - len(self.idle)
+
+    def _hold(self, connection: Connection) -> None:
         fd = connection.fileno()
-        if self._by_fd.get(fd) is not connection:
-            self._by_fd[fd] = connection
-            self._poller.register(fd, select.EPOLLIN)
+        self._by_fd[fd] = connection
+        self._poller.register(fd, select.EPOLLIN)
         self.idle.append(connection)
 
     def ask(self, head: bytes, due_ns: int, now_ns: int) -> None:
+        """On the connection that has rested longest."""
         connection = self.idle.popleft()
         try:
             connection.ask(head, due_ns)
         except OSError:
             self._broke(connection)
-        else:
-            if due_ns >= self.counted_from_ns:
-                self.outcome.late_ns.append(now_ns - due_ns)
-            self.busy.add(connection)
-
-    def take(self, wait_ns: float) -> None:
-        """What has come, or comes within that time."""
-        # epoll counts in milliseconds and select in microseconds; select of one descriptor, whatever the connections.
-        if wait_ns > 0 and not select.select((self._poller,), (), (), wait_ns / 1e9)[0]:
             return
+        if due_ns >= self.counted_from_ns:
+            self.outcome.late_ns.append(now_ns - max(due_ns, self._free_since_ns))
+
+    def take(self) -> None:
+        """What has come, or comes until the next tick."""
+        events = self._poller.poll(-1, _EVENTS_MAX)
         now_ns = time.monotonic_ns()
-        for fd, _ in self._poller.poll(0):
-            if self._origin is not None and self._origin.serve(fd):
-                continue
-            connection = self._by_fd[fd]
-            try:
-                size = connection.read()
-            except OSError:
-                size = 0
-            if connection.due_ns >= self.counted_from_ns:
-                self.outcome.read_bytes += size
-            if size == 0 or connection not in self.busy:
-                self.busy.discard(connection)
-                if connection in self.idle:
-                    self.idle.remove(connection)  # It was closed at rest, or spoke unasked.
-                self._broke(connection)
-            elif connection.is_answered:
-                if connection.due_ns >= self.counted_from_ns:
-                    self.outcome.times_ns.append(now_ns - connection.due_ns)
-                self.outcome.answered += 1
-                self.outcome.failed += not connection.is_success
-                self.busy.remove(connection)
-                self._rest(connection)
+        for fd, _ in events:
+            connection = self._by_fd.get(fd)
+            if connection is not None:
+                self._read(connection, now_ns)
+            elif fd == self._ticker_fd:
+                away_ns = self._ticker.go_on() * self._ticker.interval_ns
+                if away_ns > AWAY_NS_MIN and now_ns >= self.counted_from_ns:
+                    self.outcome.away_ns += away_ns
+            elif self._origin is not None:
+                self._origin.serve(fd)
+
+    def _read(self, connection: Connection, now_ns: int) -> None:
+        try:
+            size = connection.read()
+        except OSError:
+            size = 0
+        due_ns = connection.due_ns
+        if size == 0 or due_ns == IDLE:
+            if due_ns == IDLE:
+                self.idle.remove(connection)  # It was closed at rest, or spoke unasked.
+            self._broke(connection)
+            return
+        is_counted = due_ns >= self.counted_from_ns
+        if is_counted:
+            self.outcome.read_bytes += size
+        if not connection.is_answered:
+            return
+        if is_counted:
+            self.outcome.times_ns.append(now_ns - due_ns)
+        self.outcome.answered += 1
+        self.outcome.failed += not connection.is_success
+        self._rest(connection, now_ns)
+
+    def _rest(self, connection: Connection, now_ns: int) -> None:
+        connection.due_ns = IDLE
+        if not self.idle:
+            self._free_since_ns = now_ns
+        self.idle.append(connection)
 
     def _broke(self, connection: Connection) -> None:
         self.outcome.broken += 1
@@ -188,10 +218,11 @@ class _Client:
         self._poller.unregister(fd)
         del self._by_fd[fd]
         connection.renew()
-        self._rest(connection)
+        connection.due_ns = IDLE
+        self._hold(connection)
 
     def close(self) -> None:
-        for connection in (*self.idle, *self.busy):
+        for connection in self._by_fd.values():
             connection.close()
         if self._origin is not None:
             self._origin.close()
@@ -212,21 +243,22 @@ def pace(
     ``origin_port``: where the target's origin is to be, in this loop; 0: it is elsewhere. The first ``warm_up`` of them
     find no connections upstream: they are no part of the times.
     """
-    client = _Client(address, connections, origin_port)
-    idle, busy, interval_ns, sent = client.idle, client.busy, 1e9 / rate, 0
-    begun_ns = now_ns = time.monotonic_ns()
-    end_ns = begun_ns + int(count * interval_ns + _OVERTIME_S * 1e9)
-    client.counted_from_ns = begun_ns + int(warm_up * interval_ns)
-    while (sent < count or busy) and now_ns < end_ns:
-        while sent < count and idle and begun_ns + sent * interval_ns <= now_ns:
-            client.ask(asked[sent % len(asked)], begun_ns + int(sent * interval_ns), now_ns)
-            sent += 1
+    interval_ns, sent = 1e9 / rate, 0
+    with closing(Ticker(max(1, int(interval_ns)))) as ticker:
+        client = _Client(address, connections, ticker, origin_port)
+        idle = client.idle
+        begun_ns = now_ns = time.monotonic_ns()
+        end_ns = begun_ns + int(count * interval_ns + _OVERTIME_S * 1e9)
+        client.counted_from_ns = begun_ns + int(warm_up * interval_ns)
+        while (sent < count or client.busy) and now_ns < end_ns:
+            while sent < count and idle and begun_ns + sent * interval_ns <= now_ns:
+                client.ask(asked[sent % len(asked)], begun_ns + int(sent * interval_ns), now_ns)
+                sent += 1
+                now_ns = time.monotonic_ns()
+            client.take()
             now_ns = time.monotonic_ns()
-        next_ns = begun_ns + sent * interval_ns if sent < count and idle else end_ns
-        client.take(next_ns - now_ns)
-        now_ns = time.monotonic_ns()
-    client.outcome.broken += count - sent + len(busy)
-    client.close()
+        client.outcome.broken += count - sent + client.busy
+        client.close()
     return client.outcome
 
 

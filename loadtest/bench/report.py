@@ -65,8 +65,8 @@ def noise(document: Document) -> str:
     if not noisy:
         return "The machine was ours alone."
     return (
-        f"Noisy: in {noisy} of {rounds} runs others used more than {NOISY:.0%} of the machine; trust ratios of "
-        "medians only."
+        f"Noisy: in {noisy} of {rounds} runs others used more than {NOISY:.0%} of the machine, or the CPU of the paced "
+        "client; trust ratios of medians only."
     )
 
 

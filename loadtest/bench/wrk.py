@@ -54,6 +54,7 @@ class Seen:
     broken: int = 0
     read_bytes_per_s: float = 0.0
     late_p99_ms: float = 0.0  # how late a paced client itself sent
+    away: float = 0.0  # share of the time in which it did nothing at all
 
 
 class WrkFailed(Exception):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
+import statistics
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -88,6 +91,30 @@ def test_a_stall_counts_for_every_request_that_was_due_meanwhile() -> None:
         held.join()
     assert len(outcome.times_ns) == 100
     assert min(outcome.times_ns) >= 30_000_000  # Had time begun when each was sent, all but one would be short.
+
+
+def test_how_long_the_client_did_nothing_at_all_is_its_own_and_not_the_targets() -> None:
+    """A signal that takes the client's thread for 50 ms, as another program takes its CPU."""
+    before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.05))
+    try:
+        with target(OK) as one:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            outcome = paced.pace(one.address, heads("/x", "h", 1), rate=1000, count=60, connections=4)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert outcome.away_ns >= 45_000_000
+    assert outcome.seen(0.06).away == outcome.away_ns / 6e7
+    assert max(outcome.late_ns) >= 40_000_000, "it had connections to ask on, and did not"
+
+
+def test_what_waits_for_a_connection_is_late_by_the_target_and_not_by_the_client() -> None:
+    with target(OK) as one:
+        one.gate.clear()
+        held = threading.Timer(0.1, one.gate.set)
+        held.start()
+        outcome = paced.pace(one.address, heads("/x", "h", 1), rate=10_000, count=100, connections=1)
+        held.join()
+    assert statistics.median(outcome.times_ns) > 80_000_000 > 8 * statistics.median(outcome.late_ns)
 
 
 def test_it_can_be_the_origin_of_what_it_asks() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench import machine, runner
+from loadtest.bench import machine, paced, runner
 from loadtest.bench.runner import Row, Sample
 from loadtest.bench.stage import Run
 from loadtest.bench.wrk import Load, Seen
@@ -70,6 +70,22 @@ def test_a_run_with_a_rate_is_the_paced_clients(turns: Path, tmp_path: Path) -> 
     (row,) = runner.measure([replace(run("a"), url=url, rate=100.0)], 1, 1, tmp_path)
     assert row.error is not None and "paced client" in row.error
     assert not turns.exists()
+
+
+@pytest.mark.parametrize("away, taken", [((0.5, 0.001), 2), ((0.5,), 1 + runner.TAKEN_AGAIN_MAX), ((0.0,), 1)])
+def test_a_run_whose_client_was_away_is_taken_again_a_few_times(
+    away: tuple[float, ...], taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def paced_run(*_: object, **__: object) -> Seen:
+        seen.append(0.0 if not seen else away[min(len(seen), len(away)) - 1])  # The first is the warm-up.
+        return Seen(1, 100, 1, 2, away=seen[-1])
+
+    monkeypatch.setattr(paced, "run", paced_run)
+    (row,) = runner.measure([replace(run("a"), rate=100.0)], 1, 1, tmp_path)
+    assert len(seen) == 1 + taken
+    assert ([sample.seen.away for sample in row.samples], row.noisy_rounds) == ([away[-1]], away[-1] > runner.AWAY_MAX)
 
 
 def test_a_row_says_medians_and_sums_of_failures() -> None:
