@@ -242,6 +242,7 @@ class Worker:
         for client in list(core.clients):
             client.drain()  # At rest: closed in order.
         await asyncio.sleep(0)
+        core.outbox.flush()
         for client in list(core.clients):
             client.transport.abort()
         for upstream in list(core.upstreams):

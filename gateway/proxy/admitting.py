@@ -9,9 +9,10 @@ import time
 from gateway.limits.limit import Bound
 from gateway.limits.waiting import Waiting, WaitingRoom
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import LINGER, UNKNOWN, Downstream
+from gateway.proxy.downstream import UNKNOWN, Downstream
 from gateway.proxy.matching import Match
 from gateway.proxy.service import Address, Key, Route, Service
+from gateway.proxy.state import LINGER
 from metering.cells import LIMIT_REFUSALS, SHADOW_REFUSALS
 
 

@@ -19,10 +19,11 @@ from gateway.proxy.admitting import Admitting
 from gateway.proxy.core import Core
 from gateway.proxy.cors import CorsRule, preflight_method, without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL, UNKNOWN
+from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match, Unmatched
 from gateway.proxy.service import Address, Service
+from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
@@ -62,6 +63,7 @@ class ClientConnection(Admitting):
 
     def eof_received(self) -> bool:
         """A half-close: the client may still be reading, so every request that came whole is answered first."""
+        self._core.outbox.flush()  # Where this returns False the loop closes, and drops what is written later.
         if self._waiting is not None:
             return False  # Whoever left looks the same, and would use up the capacity that it waits for.
         if (self._state is EXCHANGE and self._content_left == 0) or (self._state is HEAD and self._buffer):
@@ -100,7 +102,7 @@ class ClientConnection(Admitting):
             if not data:
                 self._buffer = b""
                 if self._is_half_closed:
-                    self.transport.close()
+                    self._close_transport()
                 return
             self._started_ns = time.monotonic_ns()
             try:
@@ -111,7 +113,7 @@ class ClientConnection(Admitting):
                         self.deadline_s = core.now_s + bounds.head_timeout_s
                     self._buffer = data
                     if self._is_half_closed:
-                        self.transport.close()
+                        self._close_transport()
                     return
             except ProtocolError as error:
                 self._begin_refusal()
@@ -129,7 +131,7 @@ class ClientConnection(Admitting):
         if data:
             self._buffer = self._buffer + data if self._buffer else data
         if self._is_half_closed and self._content_left and self._is_exchanging():
-            self.transport.close()  # The rest of the content will not come.
+            self._close_transport()  # The rest of the content will not come.
 
     def _read_on(self) -> None:
         if self._state is HEAD and (self._buffer or self._is_half_closed) and not self.is_write_paused:
@@ -374,7 +376,7 @@ class ClientConnection(Admitting):
         size = len(data)
         self._meter.cells[self._row + upstream.egress_offset] += size
         upstream.wire.hand_over(size)
-        upstream.transport.write(data)  # type: ignore[union-attr]
+        self._core.outbox.write(upstream.transport, data)  # type: ignore[arg-type]
         if self._state is TUNNEL:
             upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
 

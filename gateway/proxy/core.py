@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.http.request_line import forget_found
 from gateway.proxy.matching import Matcher
+from gateway.proxy.outbox import Outbox
 from gateway.routing.router import Router
 from metering.meter import Meter, Turning
 
@@ -62,6 +63,7 @@ class Core:
         "matcher",
         "meter",
         "now_s",
+        "outbox",
         "tasks",
         "tracer",
         "trusted_proxies",
@@ -76,6 +78,7 @@ class Core:
         trusted_proxies: tuple[Network, ...],
     ) -> None:
         self.loop = loop
+        self.outbox = Outbox(loop)
         self.meter = meter
         self.bounds = bounds
         self.trusted_proxies = trusted_proxies
@@ -114,6 +117,7 @@ class Core:
         """
         self.now_s = now_s = time.monotonic()
         self.date_field = _date_field()
+        self.outbox.look_again()
         clients = [client for client in self.clients if client.deadline_s < now_s]
         upstreams = [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]
         for number, client in enumerate(clients, 1):

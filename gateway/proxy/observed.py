@@ -14,8 +14,8 @@ from gateway.http.response import ResponseHead
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.service import Address
+from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 

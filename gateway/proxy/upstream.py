@@ -63,7 +63,7 @@ class UpstreamConnection:
         # for the connection
         self.transport: asyncio.Transport | None = None
         self.egress_offset = target.pool.egress_offset
-        self.wire = Wire(core.meter, self.egress_offset)
+        self.wire = Wire(core.meter, self.egress_offset, core.outbox)
         self.head = ResponseHead()
         self.is_reused = False
         self.deadline_s = inf
@@ -292,6 +292,7 @@ class UpstreamConnection:
         if self.client is None:
             self._leave_rest()
         if self.transport is not None:
+            self._core.outbox.flush()  # What is counted as sent was sent.
             self.transport.abort()
 
     def pause_writing(self) -> None:

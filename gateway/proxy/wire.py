@@ -12,6 +12,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any, Final
 
+from gateway.proxy.outbox import Outbox
 from metering.meter import Meter
 from metering.tcp_info import IS_MEASURED, Reading, Sent, headers_bytes
 
@@ -39,6 +40,7 @@ class Wire:
         "_headers_bytes",
         "_is_exact",
         "_meter",
+        "_outbox",
         "_reading",
         "_record_bytes",
         "_transport",
@@ -56,8 +58,9 @@ class Wire:
     _headers_bytes: int
     _cell: int
 
-    def __init__(self, meter: Meter, application_cell: int) -> None:
+    def __init__(self, meter: Meter, application_cell: int, outbox: Outbox) -> None:
         self._meter = meter
+        self._outbox = outbox
         self._cell = application_cell + 1  # The wire basis stands behind the application's (metering/cells.py).
         self._transport: Any = None
         self._reading: Reading | None = None
@@ -150,6 +153,7 @@ class Wire:
 
     def _count(self) -> Sent | None:
         """One reading: adds what is not counted yet to the row."""
+        self._outbox.flush()  # What was handed over for this row is no other's.
         sent = self._reading.read() if self._reading is not None else None
         if sent is None:
             return None

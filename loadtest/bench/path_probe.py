@@ -171,6 +171,7 @@ class _Path:
         for head in heads:
             asked(head)
             answered(ANSWER)
+        self.core.outbox.flush()
         taken_ns = time.perf_counter_ns() - begun
         self.core.now_s = time.monotonic()  # what the sweep does for what is measured here
         return taken_ns / len(heads) / 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import struct
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.proxy.outbox import Outbox
 from gateway.proxy.wire import Wire
 from metering.cells import egress_cell
 from metering.clock import VirtualClock
@@ -21,6 +23,8 @@ from tests.node import until
 
 pytestmark = pytest.mark.skipif(not IS_MEASURED, reason="the kernel has no TCP_INFO with bytes sent")
 
+NO_LOOP = asyncio.new_event_loop()  # of an outbox in which nothing is put
+NO_LOOP.close()
 CELL = egress_cell("client", "internet", "application")
 WIRE_CELL = egress_cell("client", "internet", "wire")
 QUICK_NS, SLOW_NS = 39_000_000, 41_000_000  # before and after what came is acknowledged by itself
@@ -50,7 +54,7 @@ class Link:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._meter = meter
         self.rows = [meter.row("a", "i", "r", service) for service in "abc"]
-        self.wire = Wire(meter, CELL)
+        self.wire = Wire(meter, CELL, Outbox(NO_LOOP))
         self.wire.begin(Transport(self.ours))
         self.now_ns = 1
 
