@@ -34,6 +34,7 @@ from loadtest.bench.wrk import Seen
 
 CONNECTIONS: Final = 64
 IDLE: Final = -1
+TICK_NS_MIN: Final = 100_000  # A timer for each request would take the client, of which there is one, to its end.
 AWAY_NS_MIN: Final = 2_000_000  # so long it is not at work on what came: it does not have its CPU
 _EVENTS_MAX: Final = 2 * CONNECTIONS  # at a time
 _OVERTIME_S: Final = 5.0  # for what is still under way, or late, when the last request was due
@@ -244,7 +245,7 @@ def pace(
     find no connections upstream: they are no part of the times.
     """
     interval_ns, sent = 1e9 / rate, 0
-    with closing(Ticker(max(1, int(interval_ns)))) as ticker:
+    with closing(Ticker(max(TICK_NS_MIN, int(interval_ns)))) as ticker:
         client = _Client(address, connections, ticker, origin_port)
         idle = client.idle
         begun_ns = now_ns = time.monotonic_ns()
