@@ -23,8 +23,6 @@ OPENS_THE_GATEWAY = {"loadtest/bench/path.py", "loadtest/bench/path_probe.py", "
 COMPOSITION_ROOT = "gateway/main.py"
 SOURCES = sorted(str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 LINES_MAX = 400
-# The request path reads as one: a client connection is a state machine over one set of slots.
-LONG_FOR_A_REASON = {"gateway/proxy/client.py"}
 
 
 def imported(source: str) -> set[str]:
@@ -45,8 +43,7 @@ def test_imports_go_one_way(source: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_file_can_be_read_in_one_sitting(source: str) -> None:
-    if source not in LONG_FOR_A_REASON:
-        assert len((ROOT / source).read_text().splitlines()) <= LINES_MAX
+    assert len((ROOT / source).read_text().splitlines()) <= LINES_MAX
 
 
 def test_a_worker_loads_nothing_it_does_not_need() -> None:

@@ -9,14 +9,15 @@ import time
 from gateway.limits.limit import Bound
 from gateway.limits.waiting import Waiting, WaitingRoom
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import UNKNOWN, Downstream
+from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.matching import Match
+from gateway.proxy.relaying import Relaying
 from gateway.proxy.service import Address, Key, Route, Service
 from gateway.proxy.state import LINGER
 from metering.cells import LIMIT_REFUSALS, SHADOW_REFUSALS
 
 
-class Admitting(Downstream):
+class Admitting(Relaying):
     """``_key`` is the key of the last request that had one; ``_waiting`` is this request's place in a waiting room."""
 
     __slots__ = ("_key", "_waiting")
@@ -104,11 +105,3 @@ class Admitting(Downstream):
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave_waiting()
         super().connection_lost(exc)
-
-    def _forward(self, match: Match, length: int) -> None:
-        """Begins the exchange with the upstream."""
-        raise NotImplementedError
-
-    def _read_waiting_content(self) -> None:
-        """Reads what of the request's content came while it waited."""
-        raise NotImplementedError

@@ -1,4 +1,8 @@
-"""The client's side of an exchange as bytes and counts; what requests mean is in `client.py`, which builds on this."""
+"""The client's side of an exchange as bytes and counts.
+
+On it builds, each on the one before: what relays (`relaying.py`), what limits decide (`admitting.py`), and what
+requests mean (`client.py`).
+"""
 
 from __future__ import annotations
 
@@ -89,6 +93,7 @@ class Downstream:
     )
 
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
+        """``address``: the client's, where it is not the transport's peer (PROXY protocol)."""
         self._core = core
         self._meter = core.meter
         self._egress_offset = egress_cell("client", network, "application")

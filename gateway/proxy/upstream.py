@@ -16,7 +16,7 @@ from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
 
 if TYPE_CHECKING:
-    from gateway.proxy.client import ClientConnection
+    from gateway.proxy.relaying import Relaying
 
 
 class Phase(IntEnum):
@@ -68,7 +68,7 @@ class UpstreamConnection:
         self.is_reused = False
         self.deadline_s = inf
         # for the exchange
-        self.client: ClientConnection | None = None
+        self.client: Relaying | None = None
         self.phase = PHASE_HEAD
         self._left = 0
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
@@ -100,7 +100,7 @@ class UpstreamConnection:
             self.deadline_s = self._core.now_s + client.service_idle_timeout_s
             client.relay(data) if phase is PHASE_TUNNEL else client.relay_framed(data)
 
-    def _read_head(self, client: ClientConnection, data: bytes) -> None:
+    def _read_head(self, client: Relaying, data: bytes) -> None:
         head = self.head
         while True:
             try:
@@ -151,7 +151,7 @@ class UpstreamConnection:
             if rest:
                 client.relay_framed(rest)
 
-    def _read_length(self, client: ClientConnection, data: bytes) -> None:
+    def _read_length(self, client: Relaying, data: bytes) -> None:
         left = self._left - len(data)
         if left > 0:
             self._left = left
@@ -163,7 +163,7 @@ class UpstreamConnection:
         client.relay(data)
         self._end(client)
 
-    def _read_chunks(self, client: ClientConnection, data: bytes) -> None:
+    def _read_chunks(self, client: Relaying, data: bytes) -> None:
         decoder = self._decoder
         assert decoder is not None
         try:
@@ -179,7 +179,7 @@ class UpstreamConnection:
             self._decoder = None
             self._end(client, decoder.trailers)
 
-    def _switch(self, client: ClientConnection, rest: bytes) -> None:
+    def _switch(self, client: Relaying, rest: bytes) -> None:
         # RFC 9110 7.8: a server MUST NOT switch to a protocol that was not asked for.
         if not client.head.upgrade or not self.head.upgrade:
             self._fail(client, "the upstream switched protocols unasked, or does not say to which")
@@ -188,7 +188,7 @@ class UpstreamConnection:
         self.wire.expect_bulk()
         client.begin_tunnel(self.head, rest)
 
-    def _end(self, client: ClientConnection, trailers: bytes = b"") -> None:
+    def _end(self, client: Relaying, trailers: bytes = b"") -> None:
         """The answer is complete: rest for the next exchange, or close."""
         self.target.outstanding -= 1
         self.client = None
@@ -201,7 +201,7 @@ class UpstreamConnection:
             self.abort()
         client.end_answer(self.head.status, trailers)
 
-    def _fail(self, client: ClientConnection, detail: str) -> None:
+    def _fail(self, client: Relaying, detail: str) -> None:
         self.client = None
         self.target.outstanding -= 1
         self.target.failed(self._core.now_s)
@@ -273,7 +273,7 @@ class UpstreamConnection:
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
-    def begin(self, client: ClientConnection, target: Target, row: int, now_ns: int) -> None:
+    def begin(self, client: Relaying, target: Target, row: int, now_ns: int) -> None:
         """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target

@@ -44,6 +44,6 @@ async def test_a_connection_is_of_the_kind_that_is_wanted(
 
 def test_the_plain_kind_knows_nothing_of_the_others() -> None:
     """Its modules import none of theirs: nothing of them can be on its way."""
-    for module in ("client", "admitting", "downstream", "upstream", "forwarding"):
+    for module in ("client", "admitting", "relaying", "downstream", "upstream", "forwarding"):
         text = (ROOT / "gateway" / "proxy" / f"{module}.py").read_text()
         assert not any(word in text for word in ("observed", "access_log", "tracer", "trace_context")), module
