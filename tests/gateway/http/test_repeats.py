@@ -21,7 +21,7 @@ def test_a_text_is_seen_when_it_comes_again_and_forgotten_then() -> None:
 
 def test_one_on_the_same_place_takes_it_in_the_end() -> None:
     repeats = Repeats()
-    one, other = Text(b"8"), Text(b"%d" % (8 + PLACES))
+    one, other = Text(b"8"), Text(b"%d" % (8 + (1 << 26)))
     assert [repeats.saw(text) for text in (one, other, other, one)] == [False, False, False, True]
     assert [repeats.saw(text) for text in (one, *[other] * 4, one, other)] == [False] * 6 + [True]
 
@@ -34,9 +34,23 @@ def test_all_that_come_in_turn_are_seen_though_they_share_places() -> None:
     assert not left
 
 
-def test_what_never_comes_again_is_not_seen() -> None:
+def test_what_never_comes_again_is_hardly_ever_seen() -> None:
+    """One in 16,384 is, for another: six of these, more or less."""
     repeats = Repeats(16)
-    assert not any(repeats.saw(b"%d" % number) for number in range(10_000))
+    assert sum(repeats.saw(b"%d" % number) for number in range(100_000)) < 30
+
+
+def test_texts_of_one_place_are_told_apart_by_fourteen_bits() -> None:
+    for bit in range(26, 40):
+        repeats = Repeats()
+        assert [repeats.saw(Text(b"%d" % number)) for number in (8, 8 + (1 << bit), 8)] == [False, False, True], bit
+
+
+def test_every_place_is_one_of_its_own() -> None:
+    repeats = Repeats()
+    texts = [Text(b"%d" % ((place << 26) + place)) for place in range(PLACES)]
+    assert not any(map(repeats.saw, texts))
+    assert all(map(repeats.saw, texts))
 
 
 def test_hashes_are_of_any_sign_and_size() -> None:
