@@ -88,7 +88,7 @@ class Admitting(Relaying):
             self._refuse_over(refused)
             return
         self._pass_shadow(match.route, time.monotonic_ns())
-        self._forward(match, length)
+        self._forward(match, match.usable_target(), length)
         self._read_waiting_content()
 
     def _leave_waiting(self) -> None:

@@ -117,6 +117,8 @@ class ClientConnection(Admitting):
                 return
             match = asked_for
         self._match = match
+        # Before the counters: of a service in thousands both come from afar, and so they are waited for together.
+        target = match.usable_target()
         self._row = row = match.row
         if row != self.wire.row:
             self.wire.turn_to(row, self._started_ns)
@@ -139,7 +141,7 @@ class ClientConnection(Admitting):
                 return
         elif not self._passes_limits(match, match.service, length):
             return
-        self._forward(match, length)
+        self._forward(match, target, length)
 
     def _refuse_unmatched(self, unmatched: Unmatched, head_bytes: int) -> None:
         service = unmatched.service

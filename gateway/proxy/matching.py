@@ -88,6 +88,11 @@ class Match(MethodAndPath):
         if path == b"*":  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
             self.upstream_line = known.method + b" *"
 
+    def usable_target(self) -> Target | None:
+        """The one target, where there is no other and the probes have not found it down; None: ask the balancer."""
+        target = self.only_target
+        return None if target is None or target.is_probed_down else target
+
 
 class Unmatched:
     """Why a request goes nowhere. ``fields`` are whole lines for the answer; ``service`` is known from routing on."""

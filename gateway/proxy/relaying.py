@@ -62,8 +62,8 @@ class Relaying(Downstream):
 
     # --- forwarding
 
-    def _forward(self, match: Match, length: int) -> None:
-        """Begins the exchange with the upstream."""
+    def _forward(self, match: Match, target: Target | None, length: int) -> None:
+        """Begins the exchange with the upstream. ``target`` None: it has to be chosen."""
         core = self._core
         self._content_left = length
         self._is_answered = self._is_chunking = self._has_content_begun = False
@@ -80,8 +80,7 @@ class Relaying(Downstream):
         if self._pending:
             # It waited for a connection that never came; before this head it would be a request of its own.
             self._pending = []
-        target = match.only_target
-        if target is None or target.is_probed_down:
+        if target is None:
             target = match.service.targets.pick(core.now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")

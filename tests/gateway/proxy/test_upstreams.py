@@ -244,6 +244,21 @@ def test_probes_may_take_all_and_the_answer_is_503(tmp_path: Path, three: list[O
         until(lambda: get(running, "/s/x")[0] == 200, "all are back")
 
 
+def test_the_only_target_is_not_asked_while_the_probes_find_it_down(tmp_path: Path, three: list[Origin]) -> None:
+    """Neither by requests known by heart, where nothing is chosen any more, nor by one that waited meanwhile."""
+    port = three[0].port
+    down = [[id, f"http://127.0.0.1:{port}"] for id in ("s", "waits")]
+    waits = service("waits", port, limit={"slot": 1, "qps": 1}, wait_ms_max=60_000)
+    with worker(tmp_path, group("s", port), waits) as running, Raw(running.port) as client, ExitStack() as stack:
+        assert {client.send(request("/s/x")).answer()[0] for _ in range(8)} == {200}
+        waiting = [stack.enter_context(Raw(running.port)).send(request("/waits/x")) for _ in range(5)]
+        running.tell({"do": "targets", "down": down})
+        until(lambda: client.send(request("/s/x")).answer()[0] == 503, "the news is heard")
+        assert waiting[-1].answer()[0] == 503
+        running.tell({"do": "targets", "down": []})
+        until(lambda: client.send(request("/s/x")).answer()[0] == 200, "it is back")
+
+
 def test_a_worker_can_be_told_that_many_targets_are_down(tmp_path: Path, three: list[Origin]) -> None:
     ports = [origin.port for origin in three[:2]]
     with worker(tmp_path, group("s", *ports)) as running:
