@@ -20,6 +20,7 @@ from loadtest.bench.stage import Facts, Plan, Run, Stage
 from loadtest.bench.wrk import Load
 
 LIVE_S_MAX: Final = 240.0
+ROUNDS_MIN: Final = 7  # What is asked of the ratios is less than two rounds may lie apart.
 _POLL_S: Final = 0.01
 
 
@@ -46,7 +47,7 @@ def plan(stage: Stage) -> Plan:
             for gateway in full
         }
 
-    return Plan(runs, facts)
+    return Plan(runs, facts, ROUNDS_MIN)
 
 
 def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
