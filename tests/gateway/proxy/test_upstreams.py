@@ -254,7 +254,7 @@ def test_the_only_target_is_not_asked_while_the_probes_find_it_down(tmp_path: Pa
         waiting = [stack.enter_context(Raw(running.port)).send(request("/waits/x")) for _ in range(5)]
         running.tell({"do": "targets", "down": down})
         until(lambda: client.send(request("/s/x")).answer()[0] == 503, "the news is heard")
-        assert waiting[-1].answer()[0] == 503
+        assert 503 in [one.answer()[0] for one in waiting]
         running.tell({"do": "targets", "down": []})
         until(lambda: client.send(request("/s/x")).answer()[0] == 200, "it is back")
 
