@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import statistics
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -31,12 +32,16 @@ def plan(stage: Stage) -> Plan:
     at_start = {gateway.build: _pss_mib(gateway) for gateway in full}
     for gateway in full:
         _ask_every_service(gateway)
-    runs = [run for gateway in full for run in _runs(gateway, alone.get(gateway.build))]
+    loads = {gateway.build: _loads(gateway) for gateway in full}
+    one_route = {build: _one_route(gateway) for build, gateway in alone.items()}
+    runs = [run for build in loads for run in beside(one_route.get(build), loads[build])]
     runs += [run for peer in stage.start_peers([peers.FULL_NGINX]) for run in _control(peer)]
 
-    def facts(_: Sequence[Row]) -> Facts:
+    def facts(rows: Sequence[Row]) -> Facts:
+        by_target = {row.target: row for row in rows}
         return {
             gateway.build: {
+                **against(by_target, one_route.get(gateway.build), loads[gateway.build]),
                 "start, s": round(gateway.start_s, 1),
                 "service added over the API, s": round(live_s(gateway, add), 2),
                 "file with one changed, s": round(live_s(gateway, reload), 1),
@@ -50,11 +55,13 @@ def plan(stage: Stage) -> Plan:
     return Plan(runs, facts, ROUNDS_MIN)
 
 
-def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
-    name = full.build
-    few = [] if alone is None else [Run(f"{name}: one route", alone.url, Load(("/bare/hello",)), alone.pids)]
-    return few + [
-        Run(f"{name}: {what}", full.url, Load(paths=asked, distinct=len(asked) * copies), full.pids)
+def _one_route(alone: Gateway) -> Run:
+    return Run(f"{alone.build}: one route", alone.url, Load(("/bare/hello",)), alone.pids)
+
+
+def _loads(full: Gateway) -> list[Run]:
+    return [
+        Run(f"{full.build}: {what}", full.url, Load(paths=asked, distinct=len(asked) * copies), full.pids)
         for what, asked, copies in (
             ("one path of 200,000", table.paths(1), 4096),
             ("2,000 paths of one service", table.paths_within(1), 2),
@@ -63,6 +70,38 @@ def _runs(full: Gateway, alone: Gateway | None) -> list[Run]:
             ("20,000 paths", table.paths(table.COLD_PATHS), 1),
         )
     ]
+
+
+def beside(one: Run | None, loads: Sequence[Run]) -> list[Run]:
+    """Each load next to the one that it is compared with, which comes once for two of them.
+
+    A machine's speed drifts by more within a round of all than is asked of the ratios.
+    """
+    if one is None:
+        return list(loads)
+    turns = [one, loads[0]]
+    for at in range(1, len(loads), 2):
+        turns += [loads[at], one, *loads[at + 1 : at + 2]]
+    return turns
+
+
+def against(rows: dict[str, Row], one: Run | None, loads: Sequence[Run]) -> dict[str, float]:
+    """What a request of each load costs, divided by one of the run beside it: the median over the rounds."""
+    base = None if one is None else rows[one.target]
+    if base is None or base.error is not None:
+        return {}
+    in_round = len(loads) // 2 + 1
+    return {
+        f"{run.target.partition(': ')[2]} ÷ one route": round(
+            statistics.median(
+                sample.cpu_us / base.samples[number * in_round + (at + 1) // 2].cpu_us
+                for number, sample in enumerate(rows[run.target].samples)
+            ),
+            3,
+        )
+        for at, run in enumerate(loads)
+        if rows[run.target].error is None
+    }
 
 
 def _control(nginx: Peer) -> list[Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,11 @@ def measured(target: str, p99_ms: float, requests_per_s: float = 100.0) -> Row:
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
-def test_every_scenario_measures_both_builds_and_no_target_twice(name: str, stage: Standing) -> None:
+def test_every_scenario_measures_both_builds_and_no_target_of_two_names(name: str, stage: Standing) -> None:
     runs = SCENARIOS[name].plan(stage).runs
-    assert len({run.target for run in runs}) == len(runs)
+    by_target = {run.target: run for run in runs}
+    assert all(by_target[run.target] == run for run in runs)
+    assert len(by_target) == len(runs) or name == "routes"
     for build in node.BUILDS:
         assert any(build in run.target for run in runs)
     assert all(run.url.startswith("https:") == (name == "tls") for run in runs)
@@ -116,6 +119,39 @@ def test_what_lies_between_is_by_round() -> None:
     rows["b"].error = "gone"
     assert half_load.apart(rows, ours, theirs) == {"client late, p99 ms": 0.25}
     assert half_load.apart({**rows, "a": Row("a", error="gone")}, ours, theirs) == {}
+
+
+def test_each_load_of_the_full_table_is_next_to_the_one_route_that_it_is_divided_by(stage: Standing) -> None:
+    plan = SCENARIOS["routes"].plan(stage)
+    assert plan.rounds_min >= 7
+    for build in node.BUILDS:
+        targets = [run.target for run in plan.runs if run.target.startswith(build)]
+        one = f"{build}: one route"
+        assert targets[0] == one and targets.count(one) == 3
+        assert all(one in targets[max(0, at - 1) : at + 2] for at in range(len(targets)))
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_a_load_is_divided_by_the_run_beside_it_whatever_the_machine_did_meanwhile(count: int) -> None:
+    """Each run is a little slower than the one before, and each round much."""
+    one, loads = (
+        Run("one", "http://one", Load(), ()),
+        [Run(f"b: {at}", "http://full", Load(), ()) for at in range(count)],
+    )
+    rows = {run.target: Row(run.target) for run in (one, *loads)}
+    cpu_us = 10.0
+    for _ in range(3):
+        cpu_us *= 1.5
+        for run in routes.beside(one, loads):
+            cpu_us *= 1.001
+            rows[run.target].samples.append(replace(measured("", 1.0).samples[0], cpu_us=cpu_us))
+    found = routes.against(rows, one, loads)
+    assert list(found) == [f"{at} ÷ one route" for at in range(count)]
+    assert set(found.values()) <= {1.001, 0.999}
+    rows["b: 0"].error = "gone"
+    assert len(routes.against(rows, one, loads)) == count - 1
+    rows["one"].error = "gone"
+    assert routes.against(rows, one, loads) == {} == routes.against(rows, None, loads)
 
 
 def test_the_paths_of_the_full_table_hit_its_routes() -> None:
