@@ -34,6 +34,7 @@ class Match(MethodAndPath):
         "forwarded",
         "has_checks",
         "host",
+        "host_field",
         "hosts",
         "is_plainly_limited",
         "is_websocket",
@@ -47,7 +48,8 @@ class Match(MethodAndPath):
         "service",
         "upstream_line",
     )
-    # What each request touches, first, so that it lies together where this is compiled.
+    # What each request touches, first, so that it lies together where this is compiled: in two lines of the cache, as
+    # long as the whole is three (`tests/gateway/test_compiled.py`).
     matcher: Matcher
     host: bytes
     row: int
@@ -59,6 +61,7 @@ class Match(MethodAndPath):
     only_target: Target | None
     upstream_line: bytes | None
     response_timeout_s: float
+    host_field: bytes | None
 
     def __init__(
         self, known: MethodAndPath, matcher: Matcher, host: bytes, service: Service, route: Route, path: bytes
@@ -77,6 +80,7 @@ class Match(MethodAndPath):
         self.response_timeout_s = service.response_timeout_s
         targets = service.targets.targets
         self.only_target = targets[0] if len(targets) == 1 else None  # where there is nothing to choose
+        self.host_field = targets[0].host_field if len(targets) == 1 else None
         self.route = route
         self.enforced = route.enforced
         self.forwarded = path  # as the upstream sees it, below the target's own

@@ -106,7 +106,7 @@ class Relaying(Downstream):
         line = match.upstream_line
         if line is None:
             line = head.method + b" " + target.base_path + match.forwarded
-        host_field = None if match.preserves_host and head.host else target.host_field
+        host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
             named_host = head.forwarded_host if self._is_trusted and head.forwarded_host else head.host
             tail = appended_forwarded_fields(

@@ -12,6 +12,8 @@ from gateway.proxy.pool import Pool
 from gateway.proxy.resolver import Addresses, Resolver, literal_address
 
 if TYPE_CHECKING:
+    from mypy_extensions import i32  # a machine's integer where this is compiled, an `int` where it runs as it stands
+
     from gateway.proxy.balance import TargetGroup
 
 FAILURES_TO_EJECT: Final = 5  # In a row (DESIGN 1.7).
@@ -72,15 +74,14 @@ class Target:
         "trial_began_s",
         "url",
     )
-    # What each request touches, first, as in `Match`.
+    # What each request touches, first, as in `Match`: with the object's own part a line of the cache.
     pool: Pool
-    connections_max: int
-    outstanding: int
-    dialing: int
-    failures: int
+    connections_max: i32
+    outstanding: i32
+    dialing: i32
+    failures: i32
     is_ejected: bool
     is_probed_down: bool
-    host_field: bytes
 
     def __init__(
         self,
