@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.control.errors import StartError
 
 # The kernel cuts this down to net.core.somaxconn.
-_BACKLOG = 4096
+_BACKLOG = 65_535
 
 
 class Place(NamedTuple):

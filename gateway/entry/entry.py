@@ -17,7 +17,7 @@ from gateway.proxy.core import Core
 from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.kinds import make_client
 
-_BACKLOG: Final = 4096
+_BACKLOG: Final = 65_535  # The kernel cuts this down to net.core.somaxconn.
 # A client that does not answer our close_notify (RFC 8446 6.1 does not make it) is let go after this.
 _TLS_SHUTDOWN_S: Final = 2.0
 # Bad PROXY headers come from a balancer that is set up wrongly, or a scanner: by the thousand. One line tells.
