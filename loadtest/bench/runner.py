@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -88,6 +89,7 @@ def measure(
 
     ``load_pids``: processes that belong to the load, as the origin: their CPU time is not others' either.
     """
+    os.sync()  # What was written before, such as an access log of 100 MB, goes to the disk now and not during a run.
     rows = {run.target: Row(run.target) for run in runs}
     for turn in range(rounds + 1):
         for run in runs:

@@ -51,6 +51,14 @@ def test_rounds_are_interleaved_after_a_warm_up(turns: Path, tmp_path: Path) -> 
     assert [len(row.samples) for row in rows] == [2, 2]
 
 
+def test_what_was_written_before_is_on_the_disk_when_the_first_run_begins(
+    turns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sync", lambda: turns.write_text("sync\n"))
+    runner.measure([run("a")], 1, 1, tmp_path)
+    assert turns.read_text().split() == ["sync", "http://a", "http://a"]
+
+
 def test_a_target_that_fails_is_reported_and_takes_no_further_turn(turns: Path, tmp_path: Path) -> None:
     good, broken = runner.measure([run("good"), run("broken")], 2, 1, tmp_path)
     assert good.error is None and len(good.samples) == 2
