@@ -7,33 +7,26 @@ that is away.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from sqlalchemy import Engine
 
 from billing import views
 from billing.errors import Refused
 from billing.rating import Tier
-from billing.service import Billing
-from billing.tables import create_all
 from billing.upsert import insert_or_replace
-from config.catalog import load_catalog
 from config.money import E8, parse_e8
-from config.prices import load_price_book
-from metering.database import open_engine, transaction
+from metering.database import transaction
 from metering.tables import counter, dirty
+from tests.billing.life_stores import ACCOUNTS, ACTIVATED, BEGIN, Stores
 from tests.billing.model import GIB, HOUR, Model
 from tests.billing.model_account import ModelAccount
 from tests.billing.model_time import DAY, local, months_later
-from tests.billing.world import at
-from tests.postgres import PostgresServer
 
 METERS = {
     "calls": "calls",
@@ -43,13 +36,7 @@ METERS = {
 # Small tiers and dear calls: bounds are met, and money runs out, but not for good.
 TIERS = [(40, "0.89"), (90, "0.59"), (None, "0.05")]
 EGRESS = {"ap-guangzhou": "0.12", "ap-hongkong": "0.15"}
-# The last of a month, at noon: grants of the shorter months after it are clipped (X3).
-BEGIN = at("2024-01-31 12:00")
-# Two accounts of one company, which has one five-day refund (B43). The free quota of `c` has its last month.
-ACCOUNTS = {"a": ("company", False), "b": ("company", True), "c": ("c", True)}
-ACTIVATED = {"c": at("2023-02-28 09:30")}
 DEDICATED = {"x": "ap-guangzhou", "y": "ap-hongkong", "z": "ap-guangzhou"}
-BOOK, CATALOG = load_price_book("usd"), load_catalog()
 
 cents = st.integers(0, 400).map(lambda number: number * E8 // 100 + number % 3)
 accounts = st.sampled_from([*"aab", *"bc"])
@@ -60,78 +47,6 @@ used = st.sampled_from(["s", "s", "t", *sorted(DEDICATED)])
 units = st.tuples(
     st.one_of(st.integers(0, 60), st.integers(999_970, 1_000_030)), st.integers(0, 3 * GIB), st.integers(0, 5000)
 )
-
-
-class Stores(Protocol):
-    def fresh(self) -> Billing:
-        """On a store as `founded` left it."""
-        ...
-
-    def close(self) -> None: ...
-
-
-def founded(engine: Engine) -> None:
-    """The three accounts, each with two shared instances."""
-    with transaction(engine) as connection:
-        create_all(connection)
-    billing = opened(engine)
-    for id, (entity, has_free_quota) in ACCOUNTS.items():
-        since = ACTIVATED.get(id, BEGIN)
-        billing.open_account(id, BEGIN, activated_at=since, entity=entity, has_free_quota=has_free_quota)
-        billing.open_shared_instance(id, f"s-{id}", "ap-guangzhou", BEGIN)
-        billing.open_shared_instance(id, f"t-{id}", "ap-hongkong", BEGIN)
-    billing.settle(BEGIN, lambda hour: True)
-
-
-def opened(engine: Engine) -> Billing:
-    return Billing(engine, BOOK, CATALOG, is_migrated=True)
-
-
-class SqliteStores:
-    """One in memory, put back for each life: to make it anew takes longer than to live."""
-
-    def __init__(self) -> None:
-        self._engine = open_engine("sqlite://")
-        founded(self._engine)
-        self._template = sqlite3.connect(":memory:")
-        self._connection = self._engine.raw_connection()
-        self._store: Any = self._connection.driver_connection
-        self._store.backup(self._template)
-
-    def fresh(self) -> Billing:
-        self._template.backup(self._store)
-        return opened(self._engine)
-
-    def close(self) -> None:
-        self._connection.close()
-        self._engine.dispose()
-        self._template.close()
-
-
-class PostgresStores:
-    """A database for each life, copied from one that nobody has open."""
-
-    def __init__(self, server: PostgresServer) -> None:
-        self._server = server
-        self._template = server.database()
-        engine = open_engine(self._template)
-        founded(engine)
-        engine.dispose()
-        self._life: tuple[str, Engine] | None = None
-
-    def fresh(self) -> Billing:
-        self.close()
-        url = self._server.database(self._template)
-        engine = open_engine(url)
-        self._life = url, engine
-        return opened(engine)
-
-    def close(self) -> None:
-        if self._life is not None:
-            url, engine = self._life
-            engine.dispose()
-            self._server.drop(url)
-            self._life = None
 
 
 class Lives(RuleBasedStateMachine):

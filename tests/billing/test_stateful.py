@@ -12,7 +12,8 @@ from functools import partial
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.billing.lives import Lives, PostgresStores, SqliteStores, Stores
+from tests.billing.life_stores import PostgresStores, SqliteStores, Stores
+from tests.billing.lives import Lives
 from tests.postgres import PostgresServer
 
 LIVES = int(os.environ.get("TOLLGATE_TEST_LIVES", "30"))
