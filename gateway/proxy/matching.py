@@ -48,8 +48,8 @@ class Match(MethodAndPath):
         "service",
         "upstream_line",
     )
-    # What each request touches, first, so that it lies together where this is compiled: in two lines of the cache, as
-    # long as the whole is three (`tests/gateway/test_compiled.py`).
+    # What each request touches, first, so that it lies together where this is compiled: in two lines of the cache,
+    # as long as an object takes whole lines of it. A test sees to that.
     matcher: Matcher
     host: bytes
     row: int

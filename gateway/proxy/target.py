@@ -74,7 +74,7 @@ class Target:
         "trial_began_s",
         "url",
     )
-    # What each request touches, first, as in `Match`: with the object's own part a line of the cache.
+    # What each request touches, first, as in `Match`: one line of the cache, with what every object has.
     pool: Pool
     connections_max: i32
     outstanding: i32

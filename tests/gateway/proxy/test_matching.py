@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from gateway.compiled import worker_environment
 from gateway.http import request_line
 from gateway.http.request import RequestHead
 from gateway.proxy import matching
@@ -152,3 +156,16 @@ def test_what_goes_upstream_is_spelt_as_it_came() -> None:
     match = made.find(head("GET", "/aPI/iTems/Seven/"))
     assert isinstance(match, Match)
     assert (match.upstream_line, match.route.id) == (b"GET /iTems/Seven/", "item")
+
+
+@pytest.mark.skipif(os.environ.get("TOLLGATE_COMPILED") != "1", reason="it is so where it is compiled")
+@pytest.mark.parametrize("name", ["matching.Match", "target.Target"])
+def test_what_thousands_of_requests_touch_in_turn_takes_whole_lines_of_the_cache(name: str) -> None:
+    """Else what each touches of it begins anywhere in a line, and most of them need one line more."""
+    module, kind = name.split(".")
+    program = f"from gateway.proxy.{module} import {kind}; print({kind}.__basicsize__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=worker_environment(), capture_output=True, text=True, check=True
+    )
+    size = int(done.stdout) + 16  # What the collector keeps stands before it.
+    assert -(-size // 16) * 16 % 64 == 0, "blocks of memory are multiples of 16 bytes, one after another"
