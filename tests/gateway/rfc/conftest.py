@@ -24,6 +24,7 @@ def raw_upstream() -> Iterator[RawUpstream]:
 def shared_worker(raw_upstream: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     port = raw_upstream.port
     based = {"targets": [{"url": f"http://127.0.0.1:{port}/base", "weight": 1, "network": "vpc"}]}
+    two = [{"url": f"http://{host}:{port}", "weight": 1, "network": "vpc"} for host in ("127.0.0.1", "localhost")]
     gone = {"targets": [{"url": "http://127.0.0.1:1", "weight": 1, "network": "vpc"}], "retries": 0}
     with worker(
         tmp_path_factory.mktemp("rfc"),
@@ -33,6 +34,7 @@ def shared_worker(raw_upstream: RawUpstream, tmp_path_factory: pytest.TempPathFa
         service("ws", port, protocol="websocket"),
         service("gone", port, upstream=gone),
         service("own-host", port, upstream={"preserve_host": False}),
+        service("own-hosts", port, upstream={"preserve_host": False, "targets": two}),
         one=instance(body_max=BODY_MAX),
         head_timeout=20.0,
         body_timeout=20.0,

@@ -116,6 +116,14 @@ def test_the_upstream_may_be_given_its_own_host(talk: Conversation) -> None:
     assert seen.fields["x-forwarded-host"] == "x"
 
 
+def test_each_of_several_targets_is_given_its_own_host(talk: Conversation) -> None:
+    hosts = []
+    for _ in range(2):
+        talk.upstream.reset()
+        hosts.append(talk.passes(head(line=b"GET /own-hosts/x HTTP/1.1")).fields["host"])
+    assert sorted(hosts) == [f"127.0.0.1:{talk.upstream.port}", f"localhost:{talk.upstream.port}"]
+
+
 def test_order_and_spelling_of_fields_are_kept(talk: Conversation) -> None:
     """5.3: the order of fields of one name is theirs."""
     seen = talk.passes(head(b"b: 1", b"A: 2", b"B: 3", b"Cookie: x=1; y=2"))
