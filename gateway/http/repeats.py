@@ -15,7 +15,8 @@ class Repeats:
     """Remembers texts it was asked about by 14 bits of their hashes: 2 bytes for each of ``places``, whatever comes.
 
     So little stays in the CPU's cache, and a text that never comes again is asked about with each message that has it.
-    Of the few texts that share a place and come in turn each is seen: who has it keeps it against three others.
+    Of the few texts that share a place and come in turn each is seen: who has it keeps it against three others
+    (one text in 64 against two).
     ``places``: a power of two, 2**24 at the most.
     """
 

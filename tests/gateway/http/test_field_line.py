@@ -11,6 +11,14 @@ from gateway.http.response import ResponseHead
 KIND = 3
 
 
+class NumberedLine(bytes):
+    """Hashes of bytes differ from process to process, and one in 16,384 is taken for another's: not of these."""
+
+    def __hash__(self) -> int:
+        number = int(self.partition(b":")[2])
+        return (number << 26) + number
+
+
 @pytest.fixture
 def lines() -> FieldLines:
     return FieldLines({b"host": KIND})
@@ -53,7 +61,7 @@ def test_a_long_line_is_read_and_not_kept(lines: FieldLines) -> None:
 
 def test_lines_that_never_come_again_are_not_kept(lines: FieldLines) -> None:
     for number in range(3 * LINES_MAX):
-        assert lines.read(b"X-Id: %d" % number) is not None
+        assert lines.read(NumberedLine(b"X-Id: %d" % number)) is not None
     assert not lines.known
 
 
@@ -61,7 +69,7 @@ def test_lines_that_came_again_do_not_pile_up(lines: FieldLines) -> None:
     sizes = set()
     for number in range(3 * LINES_MAX):
         for _ in range(2):
-            assert lines.read(b"X-Id: %d" % number) is not None
+            assert lines.read(NumberedLine(b"X-Id: %d" % number)) is not None
         sizes.add(len(lines.known))
     assert max(sizes) == LINES_MAX
 
@@ -83,7 +91,9 @@ def outcome(head: RequestHead | ResponseHead, data: bytes) -> tuple[object, ...]
             head.parse(data, to_head_request=False)
     except Exception as error:
         return type(error), str(error)
-    left = [getattr(head, name) for name in type(head).__slots__ if name not in ("lines", "_sound_host")]
+    left = [getattr(head, name) for name in type(head).__slots__ if name not in ("lines", "known", "_sound_host")]
+    if isinstance(head, RequestHead):
+        left += [head.method, head.path]
     return tuple(left)
 
 

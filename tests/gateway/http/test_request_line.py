@@ -15,6 +15,7 @@ from gateway.http.request_line import (
 )
 
 
+@pytest.mark.usefixtures("fresh_lines")
 def test_method_and_path_are_told_apart_until_they_came_again() -> None:
     found = [method_and_path(bytes(bytearray(b"GET /once/and/again"))) for _ in range(3)]
     for one in found:

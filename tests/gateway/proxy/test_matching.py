@@ -30,6 +30,7 @@ def head(method: str, target: str, host: str = "h") -> RequestHead:
 ITEMS = service("a", 9, routes=[{"id": "get", "methods": ["GET"], "path": "/x", "limit": None}])
 
 
+@pytest.mark.usefixtures("fresh_lines")
 def test_a_match_is_found_once_and_kept() -> None:
     found = matcher(ITEMS)
     for _ in range(2):
@@ -85,9 +86,9 @@ def test_what_fits_nowhere_says_why(method: str, target: str, code: str, fields:
     assert (unmatched.code, unmatched.fields, unmatched.closes) == (code, fields, code == "bad_request")
 
 
+@pytest.mark.usefixtures("fresh_lines")
 def test_kept_matches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "MATCHES_MAX", 10)
-    request_line.forget_found()
     found = matcher(service("a", 9))
     for number in range(95):
         for _ in range(2):
