@@ -237,7 +237,9 @@ class Worker:
             entry.close()
         ends_s = self._loop.time() + self._boot["drain_s"]
         # Polled, so that a connection that ends has nobody to tell.
-        while self._loop.time() < ends_s and not all(entry.is_at_rest for entry in self._entries):  # noqa: ASYNC110
+        while self._loop.time() < ends_s and (  # noqa: ASYNC110
+            core.clients or not all(entry.is_at_rest for entry in self._entries)
+        ):
             await asyncio.sleep(DRAIN_POLL_S)
         for client in list(core.clients):
             client.drain()  # At rest: closed in order.

@@ -7,6 +7,8 @@ import ipaddress
 import logging
 import socket
 import ssl
+from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from config.certificates import CertificateError
@@ -22,6 +24,11 @@ _BACKLOG: Final = 65_535  # The kernel cuts this down to net.core.somaxconn.
 _TLS_SHUTDOWN_S: Final = 2.0
 # Bad PROXY headers come from a balancer that is set up wrongly, or a scanner: by the thousand. One line tells.
 _REFUSAL_LOG_INTERVAL_S: Final = 60.0
+# libuv accepts one connection in each turn of the loop, and a turn serves everybody: with 5,000 clients that ask all
+# the time it takes 0.2 s, and whoever comes new would wait behind all that came before. So, so soon after one came, all
+# that wait are taken, up to so many: it goes on with the next turn, and those that are here are served in between.
+_WAITING_S: Final = 0.01
+_TAKEN_TOGETHER_MAX: Final = 512
 
 log = logging.getLogger("tollgate.entry")
 
@@ -30,7 +37,7 @@ class Entry:
     """Accepts connections, a protocol for each. Serves with the certificates as they are on the disk.
 
     A changed certificate means a new server on the same listening socket: connections that wait in its queue, and
-    those accepted before, see nothing of it.
+    those accepted before, see nothing of it. Few connections wait there for long: see `_take_waiting`.
     """
 
     def __init__(self, core: Core, listener: dict[str, Any]) -> None:
@@ -38,6 +45,7 @@ class Entry:
         self._core = core
         self._network: str = listener["network"]
         self._socket = socket.socket(fileno=listener["fd"])
+        self._socket.setblocking(False)
         host, port = self._socket.getsockname()[:2]
         self._text = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         tls = listener["tls"]
@@ -49,7 +57,9 @@ class Entry:
         self._context: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
         self._connected: set[asyncio.Task[None]] = set()  # one for each server that has, or may get, connections
+        self._beginning: set[asyncio.Task[None]] = set()  # connections that no server knows, until a client has them
         self._readers: set[HeaderReader] = set()
+        self._look: asyncio.TimerHandle | None = None  # for connections that wait
         self._refusal_logged_s = float("-inf")
 
     async def open(self) -> None:
@@ -92,20 +102,23 @@ class Entry:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._socket.close()
         for reader in [reader for reader in self._readers if reader.is_silent]:
             reader.close()
 
     @property
     def is_at_rest(self) -> bool:
-        """Closed, and without a connection, those in a handshake included."""
-        return not self._connected
+        """Closed, and without a connection that is no client yet, those in a handshake included."""
+        return not (self._connected or self._beginning or self._readers)
 
     async def _serve(self) -> asyncio.Server:
         core = self._core
         context = None if self._is_proxied else self._context
         server = await core.loop.create_server(
-            self._reader if self._is_proxied else self._client,
+            self._accepted,
             sock=self._socket.dup(),
             backlog=_BACKLOG,
             ssl=context,
@@ -118,6 +131,43 @@ class Entry:
         # One turn, for it to wait: of a server that is closed already it would not wait for the connections.
         await asyncio.sleep(0)
         return server
+
+    def _accepted(self) -> asyncio.Protocol:
+        """For a connection that the loop accepted: where one came, more may wait."""
+        if self._look is None:
+            self._look = self._core.loop.call_later(_WAITING_S, self._take_waiting)
+        return self._protocol()
+
+    def _take_waiting(self) -> None:
+        self._look = None
+        for _ in range(_TAKEN_TOGETHER_MAX):
+            try:
+                connection, _ = self._socket.accept()
+            except ConnectionAbortedError:
+                continue  # It left while it waited.
+            except OSError:
+                return  # None is left; or no descriptor, of which the loop tells.
+            connection.setblocking(False)
+            self._begin_by(self._take(connection), "accept")
+
+    async def _take(self, connection: socket.socket) -> None:
+        context = None if self._is_proxied else self._context
+        with suppress(OSError):  # SSLError is one. No request, and closed already.
+            await self._core.loop.connect_accepted_socket(
+                self._protocol,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=self._core.bounds.head_timeout_s if context else None,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S if context else None,
+            )
+
+    def _begin_by(self, steps: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._core.loop.create_task(steps, name=name)
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, self._reader()) if self._is_proxied else self._client()
 
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
@@ -136,8 +186,7 @@ class Entry:
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
             # The context of now: a handshake goes to its end with the certificate it began with.
-            handshake = self._handshake(transport, client, self._context)
-            self._core.keep(self._core.loop.create_task(handshake, name="handshake"))
+            self._begin_by(self._handshake(transport, client, self._context), "handshake")
             return
         transport.set_protocol(client)
         client.connection_made(transport)

@@ -20,7 +20,18 @@ class HeaderReader(asyncio.BufferedProtocol):
     in the socket, and whoever comes next reads it as from any connection. Entries without the option pay nothing.
     """
 
-    __slots__ = ("_begin", "_buffer", "_filled", "_prefix", "_refuse", "_senders", "_timer", "_timeout_s", "_transport")
+    __slots__ = (
+        "_begin",
+        "_buffer",
+        "_filled",
+        "_is_closed",
+        "_prefix",
+        "_refuse",
+        "_senders",
+        "_timer",
+        "_timeout_s",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -38,6 +49,7 @@ class HeaderReader(asyncio.BufferedProtocol):
         self._buffer = bytearray(PREFIX_BYTES)
         self._filled = 0
         self._transport = cast(asyncio.Transport, None)
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -45,10 +57,16 @@ class HeaderReader(asyncio.BufferedProtocol):
         return not self._prefix and not self._filled
 
     def close(self) -> None:
-        self._transport.abort()
+        """At once, or as soon as the connection is made: that is a turn of the loop after this is."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._is_closed:
+            self._close("")
+            return
         peer = transport.get_extra_info("peername")
         sender = ipaddress.ip_address(peer[0].partition("%")[0]) if peer else None
         if self._senders and (sender is None or not any(sender in network for network in self._senders)):

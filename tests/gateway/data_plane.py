@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -249,6 +250,10 @@ class WorkerProcess:
             reader.close()
         return sums
 
+    def waiting(self) -> int:
+        """How many connections stand in the queue of the listening socket."""
+        return queued(self._listening)
+
     def listening_inode(self) -> int:
         return os.fstat(self._listening.fileno()).st_ino
 
@@ -365,6 +370,12 @@ class Raw:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def queued(listener: socket.socket) -> int:
+    """How many connections wait to be accepted (tcpi_unacked, of a listening socket)."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int(struct.unpack_from("<I", info, 24)[0])
 
 
 def is_alive(pid: int) -> bool:
