@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from typing import Final
+
+from gateway.http.errors import ProtocolError
+
+# Of a list that a hop acts on. Nobody sends more than a few, and to look at 30 KB of commas took 2 ms.
+LIST_MEMBERS_MAX: Final = 64
 
 
 def without_fields(fields: bytes, names: AbstractSet[bytes]) -> bytes:
@@ -12,3 +18,13 @@ def without_fields(fields: bytes, names: AbstractSet[bytes]) -> bytes:
     seconds for a single head.
     """
     return b"\n".join([line for line in fields.split(b"\n") if line.partition(b":")[0].lower() not in names])
+
+
+def members(value: bytes, code: str = "head_too_large") -> list[bytes]:
+    """The members of a list (RFC 9110 5.6.1), empty ones too, without the white space around them.
+
+    Raises ProtocolError (``code``) for more than LIST_MEMBERS_MAX.
+    """
+    if value.count(b",") >= LIST_MEMBERS_MAX:
+        raise ProtocolError(code, f"a list in a field has more than {LIST_MEMBERS_MAX} members")
+    return [member.strip(b" \t") for member in value.split(b",")]

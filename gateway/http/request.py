@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.field_line import PLAIN, FieldLine, FieldLines
-from gateway.http.fields import without_fields
+from gateway.http.fields import members, without_fields
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
 from gateway.http.request_line import MethodAndPath, method_and_path
 
@@ -75,6 +75,7 @@ class RequestHead:
         "lines",
         "query",
         "request_id",
+        "searched",
         "takes_trailers",
         "upgrade",
         "via",
@@ -97,6 +98,7 @@ class RequestHead:
         self.forwarded_host = b""
         self.via = b""
         self.request_id = b""
+        self.searched = 0  # How much of a head that is not whole yet was looked through.
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
         self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
 
@@ -120,15 +122,23 @@ class RequestHead:
         if self.is_marked:
             self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
 
-    def parse(self, data: bytes, head_bytes_max: int, target_bytes_max: int, fields_max: int) -> int:
-        """Reads one head from the start of ``data`` and returns its length in bytes; 0 while it is not whole.
+    def parse(self, data: bytes, head_bytes_max: int, target_bytes_max: int, fields_max: int, at: int = 0) -> int:
+        """Reads one head from ``at`` on and returns its length in bytes; 0 while it is not whole.
+
+        Called again with more of the same head it goes on searching where it stopped: however small the pieces are
+        that a head comes in, all searches together look at each byte once.
 
         Raises ProtocolError (400, 414, 431, 501), for a partial head too where no continuation could mend it.
         """
-        head_bytes = whole_head_bytes(data, head_bytes_max)
+        searched = self.searched
+        head_bytes = whole_head_bytes(data, head_bytes_max, at, searched)
         if head_bytes == 0:
+            self.searched = len(data) - at
             return 0
-        lines = data[: head_bytes - 4].split(b"\r\n")
+        if searched:
+            self.searched = 0
+        end = at + head_bytes
+        lines = data[at : end - 4].split(b"\r\n")
         first = lines[0]
         line = first[:-9]
         version = first[-9:]
@@ -136,10 +146,10 @@ class RequestHead:
         if not is_http11 and version != b" HTTP/1.0":
             raise ProtocolError("bad_request", "malformed request line")
         query = b""
-        at = line.find(b"?")
-        if at >= 0:
-            query = line[at:]
-            line = line[:at]
+        mark = line.find(b"?")
+        if mark >= 0:
+            query = line[mark:]
+            line = line[:mark]
             if NOT_IN_QUERY.search(query):
                 raise ProtocolError("bad_request", "malformed query")
         known = method_and_path(line)
@@ -149,7 +159,7 @@ class RequestHead:
             raise ProtocolError("head_too_large", f"more than {fields_max} fields")
         self.is_http11 = self.keeps_alive = is_http11
         self.content_length = 0
-        self.fields = data[len(first) + 2 : head_bytes - 2]
+        self.fields = data[at + len(first) + 2 : end - 2]
         self.query = query
         self.known = known
         if self.is_marked:
@@ -259,9 +269,7 @@ class RequestHead:
     def _read_rare(self, kind: int, value: bytes) -> None:
         if kind == _TE:
             # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
-            self.takes_trailers = self.is_http11 and b"trailers" in [
-                word.strip(b" \t") for word in value.lower().split(b",")
-            ]
+            self.takes_trailers = self.is_http11 and b"trailers" in members(value.lower())
         elif kind == _EXPECT:
             # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
             self.expects_continue = value.lower() == b"100-continue" and self.is_http11
@@ -292,7 +300,7 @@ class RequestHead:
         return value
 
     def _read_connection(self, connection: bytes, upgrade: bytes) -> None:
-        options = {option.strip(b" \t") for option in connection.split(b",")} - {b""}
+        options = frozenset(members(connection[1:])) - {b""}
         if _CLOSE in options:
             self.keeps_alive = False
         elif not self.is_http11 and b"keep-alive" in options:
@@ -310,7 +318,7 @@ class RequestHead:
             raise ProtocolError("bad_request", "Transfer-Encoding together with Content-Length")
         if not self.is_http11:
             raise ProtocolError("bad_request", "Transfer-Encoding in HTTP/1.0")
-        codings = [part.strip(b" \t") for part in coding.split(b",")]
+        codings = members(coding)
         if codings == [b"chunked"]:
             self.content_length = CHUNKED
         elif codings.count(b"chunked") > 1 or codings[-1] != b"chunked" or b"" in codings:
@@ -320,16 +328,19 @@ class RequestHead:
             raise ProtocolError("not_implemented", "only the transfer coding chunked is understood")
 
 
-def whole_head_bytes(data: bytes, head_bytes_max: int) -> int:
-    """Length of the head at the start of ``data`` including its empty line; 0 while its end has not come.
+def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: int = 0) -> int:
+    """Length of the head at ``at`` including its empty line; 0 while its end has not come.
 
+    ``searched``: so many of its bytes were looked through before, and found to be good so far.
     Raises ProtocolError as soon as no continuation could make it a head (400) or it is over the bound (431).
     """
-    end = data.find(b"\r\n\r\n", 0, head_bytes_max)
+    most = at + head_bytes_max
+    # Three of an end's four bytes may have been there before; of what cannot be, one of two.
+    end = data.find(b"\r\n\r\n", at + searched - 3 if searched > 3 else at, most)
     if end >= 0:
-        return end + 4
-    if IMPOSSIBLE.search(data, 0, head_bytes_max):
+        return end + 4 - at
+    if IMPOSSIBLE.search(data, at + searched - 1 if searched else at, most):
         raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
-    if len(data) >= head_bytes_max:
+    if len(data) >= most:
         raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
     return 0

@@ -19,6 +19,8 @@ def outcome(pieces: list[bytes]) -> Outcome:
             continue
         try:
             content += decoder.decode(piece)
+            while decoder.has_more:
+                content += decoder.decode(b"")
         except ProtocolError as error:
             assert error.code == "bad_request"
             return "refused", b"", b""

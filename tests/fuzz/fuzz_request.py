@@ -22,9 +22,9 @@ CODES = {"bad_request", "uri_too_long", "head_too_large", "not_implemented"}
 OURS = {b"transfer-encoding", b"trailer", b"keep-alive", b"proxy-connection", b"http2-settings"}
 
 
-def outcome(data: bytes) -> str | tuple[object, ...]:
-    """The code of a refusal, or everything that the head is."""
-    head = RequestHead()
+def outcome(data: bytes, head: RequestHead | None = None) -> str | tuple[object, ...]:
+    """The code of a refusal, or everything that the head is. ``head``: one that was given the beginning before."""
+    head = head or RequestHead()
     try:
         taken = head.parse(data, HEAD_BYTES_MAX, TARGET_BYTES_MAX, FIELDS_MAX)
     except ProtocolError as error:
@@ -41,8 +41,9 @@ def outcome(data: bytes) -> str | tuple[object, ...]:
 def check_split(data: bytes) -> None:
     """Fed byte by byte, the head is the same, or refused by the same code, though perhaps sooner."""
     whole = outcome(data)
-    for end in range(1, len(data)):
-        part = outcome(data[:end])
+    growing = RequestHead()
+    for end in range(1, len(data) + 1):
+        part = outcome(data[:end], growing)
         if part != "partial":
             assert part == whole, (end, part, whole)
             return

@@ -89,6 +89,8 @@ def content_of(framing: int, data: bytes) -> tuple[bytes, int] | None:
     if framing == CHUNKED:
         decoder = ChunkedDecoder()
         content = decoder.decode(data)
+        while decoder.has_more:
+            content += decoder.decode(b"")
         return (content, len(data) - len(decoder.rest)) if decoder.is_done else None
     if framing == UNTIL_CLOSE:
         return data, len(data)
