@@ -147,9 +147,13 @@ class CounterFileWriter:
 
     def close(self) -> None:
         """Ends the mapping. A view of ``words`` that is still held keeps it alive; its counts stay in the file."""
+        os.close(self.leave())
+
+    def leave(self) -> int:
+        """Ends the mapping as `close` does; the descriptor is the caller's from here on, for `sync`. Opens nothing."""
         self.words.release()
         self._map.close()
-        os.close(self._file)
+        return self._file
 
 
 def sync(descriptors: Iterable[int]) -> None:

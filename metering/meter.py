@@ -96,14 +96,21 @@ class Meter:
         old, self._file = self._file, new
         self.cells = new.words
         old.seal(under_way)
-        self._turned.append(old.descriptor())
-        old.close()
+        self._turned.append(old.leave())
         return True
 
     def unsynced(self) -> list[int]:
-        """Descriptors of what a power loss could take, for `sync` on a thread. To be taken by one caller."""
+        """Descriptors of what a power loss could take, for `sync` on a thread. To be taken by one caller.
+
+        Where no descriptor is left, the hour under way is not among them: it is the next time.
+        """
         turned, self._turned = self._turned, []
-        return [*turned, self._file.descriptor()]
+        try:
+            return [*turned, self._file.descriptor()]
+        except OSError as error:
+            if self._is_due_to_tell():
+                log.error("counts of hour %d do not reach the disk for now: %s", self._file.hour, error)
+            return turned
 
     def close(self) -> None:
         """Seals the hour: this writer is done, and nothing is under way. Waits for the disk."""

@@ -7,14 +7,17 @@ import ipaddress
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, cast
 
 from config.certificates import CertificateError
+from gateway.entry.handshakes import Handshakes
 from gateway.entry.header_reader import HeaderReader
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
+from gateway.proxy.client_address import peer_address
 from gateway.proxy.core import Core
 from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.kinds import make_client
@@ -24,11 +27,13 @@ _BACKLOG: Final = 65_535  # The kernel cuts this down to net.core.somaxconn.
 _TLS_SHUTDOWN_S: Final = 2.0
 # Bad PROXY headers come from a balancer that is set up wrongly, or a scanner: by the thousand. One line tells.
 _REFUSAL_LOG_INTERVAL_S: Final = 60.0
-# libuv accepts one connection in each turn of the loop, and a turn serves everybody: with 5,000 clients that ask all
-# the time it takes 0.2 s, and whoever comes new would wait behind all that came before. So, so soon after one came, all
-# that wait are taken, up to so many: it goes on with the next turn, and those that are here are served in between.
-_WAITING_S: Final = 0.01
-_TAKEN_TOGETHER_MAX: Final = 512
+# Connections that wait are taken some in each turn of the loop. A turn serves everybody: with 5,000 clients that ask
+# all the time it takes 0.2 s, and whoever comes new must not wait for a turn each. So as many are taken as take some
+# eighth of the time that has passed since the last were, at 50 us each; and a few where turns are short.
+_TAKEN_EACH_S: Final = 2500
+_TAKEN_LEAST: Final = 16
+_TAKEN_MOST: Final = 512
+_FULL_S: Final = 0.05  # How long an entry of a worker that has no room accepts nobody.
 
 log = logging.getLogger("tollgate.entry")
 
@@ -36,8 +41,7 @@ log = logging.getLogger("tollgate.entry")
 class Entry:
     """Accepts connections, a protocol for each. Serves with the certificates as they are on the disk.
 
-    A changed certificate means a new server on the same listening socket: connections that wait in its queue, and
-    those accepted before, see nothing of it. Few connections wait there for long: see `_take_waiting`.
+    A changed certificate is the next handshake's: connections that wait, and those made before, see nothing of it.
     """
 
     def __init__(self, core: Core, listener: dict[str, Any]) -> None:
@@ -55,11 +59,12 @@ class Entry:
         self._senders = [ipaddress.ip_network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
         self._context: ssl.SSLContext | None = None
-        self._server: asyncio.Server | None = None
-        self._connected: set[asyncio.Task[None]] = set()  # one for each server that has, or may get, connections
-        self._beginning: set[asyncio.Task[None]] = set()  # connections that no server knows, until a client has them
+        self._is_open = False
+        self._accepted_s = float("-inf")
+        self._full: asyncio.TimerHandle | None = None  # set while nobody is accepted for want of room
+        self._beginning: set[asyncio.Task[None]] = set()  # connections that are made, until a client has them
         self._readers: set[HeaderReader] = set()
-        self._look: asyncio.TimerHandle | None = None  # for connections that wait
+        self._handshakes = Handshakes(core.loop, core.bounds.head_timeout_s, self._begin_tls)
         self._refusal_logged_s = float("-inf")
 
     async def open(self) -> None:
@@ -67,7 +72,9 @@ class Entry:
         if self._tls is not None:
             self._stamp = stamp(self._tls)
             self._context = server_context(self._tls)
-        self._server = await self._serve()
+        self._socket.listen(_BACKLOG)
+        self._is_open = True
+        self._core.loop.add_reader(self._socket, self._accept)
 
     async def renew(self) -> None:
         """Takes up the certificates if their files changed; what cannot be used leaves the ones before."""
@@ -77,34 +84,23 @@ class Entry:
         found = await asyncio.to_thread(stamp, self._tls)
         if found == self._stamp:
             return
+        # As of before the files are read: what changes while they are is seen the next time.
+        self._stamp = found
         try:
-            context = await asyncio.to_thread(server_context, self._tls)
+            self._context = await asyncio.to_thread(server_context, self._tls)
         except CertificateError as error:
-            self._stamp = found  # Told once for each state of the files.
             log.error("entry %s goes on with the certificates it has: %s", self._text, error)
             return
-        if self._server is None:
-            return  # closed meanwhile
-        self._context = context
-        if not self._is_proxied:
-            fresh = await self._serve()
-            if self._server is None:
-                fresh.close()
-                return
-            self._server.close()
-            self._server = fresh
-        # As of before the files were read: what changed while they were is seen the next time.
-        self._stamp = found
         log.info("entry %s serves with its new certificates", self._text)
 
     def close(self) -> None:
         """Accepts no more. The socket goes too: nobody should queue where nobody accepts."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        if self._is_open:
+            self._is_open = False
+            self._core.loop.remove_reader(self._socket)
+        if self._full is not None:
+            self._full.cancel()
+            self._full = None
         self._socket.close()
         for reader in [reader for reader in self._readers if reader.is_silent]:
             reader.close()
@@ -112,53 +108,66 @@ class Entry:
     @property
     def is_at_rest(self) -> bool:
         """Closed, and without a connection that is no client yet, those in a handshake included."""
-        return not (self._connected or self._beginning or self._readers)
+        return not (self._beginning or self._readers or self._handshakes)
 
-    async def _serve(self) -> asyncio.Server:
-        core = self._core
-        context = None if self._is_proxied else self._context
-        server = await core.loop.create_server(
-            self._accepted,
-            sock=self._socket.dup(),
-            backlog=_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=core.bounds.head_timeout_s if context else None,
-            ssl_shutdown_timeout=_TLS_SHUTDOWN_S if context else None,
-        )
-        waiting = core.loop.create_task(server.wait_closed(), name=f"connections of {self._text}")
-        self._connected.add(waiting)
-        waiting.add_done_callback(self._connected.discard)
-        # One turn, for it to wait: of a server that is closed already it would not wait for the connections.
-        await asyncio.sleep(0)
-        return server
+    # Who comes
 
-    def _accepted(self) -> asyncio.Protocol:
-        """For a connection that the loop accepted: where one came, more may wait."""
-        if self._look is None:
-            self._look = self._core.loop.call_later(_WAITING_S, self._take_waiting)
-        return self._protocol()
-
-    def _take_waiting(self) -> None:
-        self._look = None
-        for _ in range(_TAKEN_TOGETHER_MAX):
+    def _accept(self) -> None:
+        now_s = time.monotonic()
+        passed_s, self._accepted_s = now_s - self._accepted_s, now_s
+        for _ in range(min(_TAKEN_MOST, max(_TAKEN_LEAST, int(min(passed_s, 1.0) * _TAKEN_EACH_S)))):
+            if not self._has_room():
+                self._pause()
+                return
             try:
-                connection, _ = self._socket.accept()
+                connection, peer = self._socket.accept()
+            except BlockingIOError:
+                return  # None is left.
             except ConnectionAbortedError:
                 continue  # It left while it waited.
-            except OSError:
-                return  # None is left; or no descriptor, of which the loop tells.
+            except OSError as error:
+                log.error("entry %s accepts nobody for a while: %s", self._text, error)
+                self._pause()
+                return
             connection.setblocking(False)
-            self._begin_by(self._take(connection), "accept")
+            if self._is_proxied:
+                self._begin_by(self._take(connection, self._reader()), "accept")
+            elif self._core.has_too_many(peer_address(peer[0])):
+                connection.close()
+            elif self._context is not None:
+                self._handshakes.wait_for(connection)
+            else:
+                self._begin_by(self._take(connection, self._client()), "accept")
 
-    async def _take(self, connection: socket.socket) -> None:
-        context = None if self._is_proxied else self._context
+    def _has_room(self) -> bool:
+        """Where there is none, who has been silent the longest makes some."""
+        coming = len(self._handshakes) + len(self._beginning) + len(self._readers)
+        return self._core.has_room(coming) or self._handshakes.let_go_of_oldest()
+
+    def _pause(self) -> None:
+        self._core.loop.remove_reader(self._socket)
+        self._full = self._core.loop.call_later(_FULL_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._full = None
+        self._core.loop.add_reader(self._socket, self._accept)
+
+    async def _take(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        with suppress(OSError):  # It has left already.
+            await self._core.loop.connect_accepted_socket(lambda: protocol, connection)
+
+    def _begin_tls(self, connection: socket.socket, timeout_s: float) -> None:
+        # The context of now: a handshake goes to its end with the certificate it began with.
+        self._begin_by(self._take_tls(connection, timeout_s, self._context), "handshake")
+
+    async def _take_tls(self, connection: socket.socket, timeout_s: float, context: ssl.SSLContext | None) -> None:
         with suppress(OSError):  # SSLError is one. No request, and closed already.
             await self._core.loop.connect_accepted_socket(
-                self._protocol,
+                self._client,
                 connection,
                 ssl=context,
-                ssl_handshake_timeout=self._core.bounds.head_timeout_s if context else None,
-                ssl_shutdown_timeout=_TLS_SHUTDOWN_S if context else None,
+                ssl_handshake_timeout=timeout_s,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
             )
 
     def _begin_by(self, steps: Coroutine[Any, Any, None], name: str) -> None:
@@ -166,23 +175,23 @@ class Entry:
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
 
-    def _protocol(self) -> asyncio.Protocol:
-        return cast(asyncio.Protocol, self._reader()) if self._is_proxied else self._client()
-
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
         return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
 
     # Behind the PROXY protocol
 
-    def _reader(self) -> HeaderReader:
+    def _reader(self) -> asyncio.Protocol:
         reader = HeaderReader(self._senders, self._core.bounds.head_timeout_s, self._begin, self._refuse)
         self._readers.add(reader)
-        return reader
+        return cast(asyncio.Protocol, reader)
 
     def _begin(self, reader: HeaderReader, transport: asyncio.Transport, address: Address | None) -> None:
         """The header is read and the transport paused: the client's connection begins."""
         self._readers.discard(reader)
+        if address is not None and self._core.has_too_many(address):
+            transport.abort()
+            return
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
             # The context of now: a handshake goes to its end with the certificate it began with.

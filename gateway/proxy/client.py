@@ -10,9 +10,11 @@ from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
 from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
+from gateway.proxy.downstream import REFUSALS_PATIENCE
 from gateway.proxy.matching import Match, Unmatched
 from gateway.proxy.service import Service
-from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
+from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
+from gateway.proxy.turns import REQUESTS_TOGETHER_MAX
 from metering.cells import INGRESS
 
 PIPELINED_BYTES_MAX: Final = 64 * 1024  # Beyond it reading stops until the exchange under way has ended.
@@ -32,15 +34,18 @@ class ClientConnection(Admitting):
             return False  # Whoever left looks the same, and would use up the capacity that it waits for.
         if (self._state is EXCHANGE and self._content_left == 0) or (self._state is HEAD and self._buffer):
             self._is_half_closed = True
-            if self._state is HEAD:
-                self._read_requests(self._buffer)
+            if self._state is HEAD and not self._is_queued:
+                self._read_on()
             return self._scheme != b"https"  # The loop closes TLS both ways, and warns when asked not to.
         return False
 
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state is HEAD:
-            self._read_requests(self._buffer + data if self._buffer else data)
+            if self._is_queued or self._refusals >= REFUSALS_PATIENCE:
+                self._hold(data)
+            else:
+                self._read_requests(self._buffer + data if self._buffer else data, 0)
         elif state is EXCHANGE:
             if self._content_left:
                 self._read_content(data)
@@ -52,54 +57,87 @@ class ClientConnection(Admitting):
         elif state is TUNNEL and self._upstream is not None:
             self._meter.cells[self._row + INGRESS] += len(data)
             self._send_upstream(self._upstream, data)
+        elif state is LINGER:
+            # Read to be dropped, so that our answer is not reset away: one read in a turn, behind the others.
+            self._stop_reading()
+            self._ask_for_turn()
 
     # --- reading requests
 
-    def _read_requests(self, data: bytes) -> None:
-        """Reads heads while there are whole ones and no exchange is under way."""
+    def _hold(self, data: bytes) -> None:
+        """What came waits for this connection's turn."""
+        self._keep_for_a_turn(self._buffer[self._buffer_at :] + data if self._buffer else data, 0)
+
+    def _keep_for_a_turn(self, data: bytes, at: int) -> None:
+        # Not a copy for each turn: many small requests, a few of them in each, would copy a megabyte for each kilobyte.
+        self._buffer, self._buffer_at = data, at
+        if len(data) - at > PIPELINED_BYTES_MAX:
+            self._stop_reading()
+        if not self.is_write_paused:  # Else on when the client has read its answers.
+            self._ask_for_turn()
+
+    def _read_on(self) -> None:
+        if self._state is HEAD and (self._buffer or self._is_half_closed) and not self.is_write_paused:
+            self._read_requests(self._buffer, self._buffer_at)
+            if self._is_read_paused and self._state is HEAD and not self._is_queued and not self.is_write_paused:
+                self.resume_reading()
+
+    def _read_requests(self, data: bytes, at: int) -> None:
+        """Reads heads from ``at`` on while there are whole ones and no exchange is under way, up to a turn's bound."""
+        self._is_reading = True
+        self._read_heads(data, at)
+        self._is_reading = False
+
+    def _read_heads(self, data: bytes, at: int) -> None:
         core = self._core
         bounds = core.bounds
         head = self.head
+        self._buffer_at = 0
+        left = REQUESTS_TOGETHER_MAX
         while self._state is HEAD:
-            if data[:1] == b"\r":
-                data = data[EMPTY_LINES.match(data).end() :]  # type: ignore[union-attr]
-            if not data:
+            if data[at : at + 1] == b"\r":
+                at = EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]
+            if at == len(data):
                 self._buffer = b""
                 if self._is_half_closed:
                     self._close_transport()
                 return
+            if left == 0 or self.is_write_paused:
+                self._keep_for_a_turn(data, at)
+                return
+            left -= 1
             self._started_ns = time.monotonic_ns()
+            has_begun = head.searched > 0
             try:
-                head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max)
+                head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max, at)
                 if head_bytes == 0:
-                    # A lone CR is no head begun yet: one at a time, each with its LF late, would go on for ever.
-                    if not self._buffer and data != b"\r":
+                    self._buffer = rest = data[at:] if at else data
+                    if rest == b"\r":
+                        # No head begun yet: one at a time, each with its LF late, would go on for ever.
+                        head.searched = 0
+                    elif not has_begun:
                         self.deadline_s = core.now_s + bounds.head_timeout_s
-                    self._buffer = data
                     if self._is_half_closed:
                         self._close_transport()
                     return
             except ProtocolError as error:
                 self._begin_refusal()
-                self._meter.cells[core.anonymous_row + INGRESS] += len(data)
+                self._meter.cells[core.anonymous_row + INGRESS] += len(data) - at
                 self._refuse(error.code, error.detail, close=True)
                 return
             self._buffer = b""
-            data = data[head_bytes:] if len(data) > head_bytes else b""
+            at += head_bytes
             self._begin_exchange(head_bytes)
-            if data:
+            if at < len(data):
                 self.wire.expect_bulk()  # More requests, that do not wait for answers: those may be joined.
-            if data and self._content_left and self._is_exchanging():
-                content, data = data, b""
-                self._read_content(content)
-        if data:
-            self._buffer = self._buffer + data if self._buffer else data
+                if self._content_left and self._is_exchanging():
+                    content, at = data[at:], len(data)
+                    self._read_content(content)
+        if at < len(data):
+            rest = data[at:] if at else data
+            self._buffer = self._buffer + rest if self._buffer else rest
         if self._is_half_closed and self._content_left and self._is_exchanging():
             self._close_transport()  # The rest of the content will not come.
-
-    def _read_on(self) -> None:
-        if self._state is HEAD and (self._buffer or self._is_half_closed) and not self.is_write_paused:
-            self._read_requests(self._buffer)
 
     def _begin_exchange(self, head_bytes: int) -> None:
         """Routes, checks in the order of DESIGN 1.7, admits and forwards, or refuses."""

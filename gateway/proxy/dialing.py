@@ -46,7 +46,10 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
     """
     if not target.has_room:
         raise DialError("no_healthy_target", f"the target has {target.connections_max} connections, its most")
+    if not core.makes_upstream_room():
+        raise DialError("no_healthy_target", "the gateway has no connection left for an upstream")
     target.dialing += 1
+    core.dialing += 1
     try:
         async with asyncio.timeout(service.connect_timeout_s):
             connection = await _connect(core, target, service)
@@ -63,6 +66,7 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
         raise DialError("bad_gateway", f"the upstream cannot be reached ({_reason(error)})") from None
     finally:
         target.dialing -= 1
+        core.dialing -= 1
 
 
 async def _connect(core: Core, target: Target, service: Service) -> UpstreamConnection:

@@ -15,7 +15,6 @@ from bisect import bisect_left
 from math import inf
 from typing import Final, cast
 
-from gateway.http.chunked import ChunkedDecoder
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
@@ -23,10 +22,9 @@ from gateway.proxy.client_address import address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.matching import Match
-from gateway.proxy.progress import unsent_bytes
+from gateway.proxy.paced import Paced
 from gateway.proxy.service import Address, Service
-from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL, State
-from gateway.proxy.upstream import UpstreamConnection
+from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
 from gateway.proxy.wire import Wire
 from metering.cells import (
     BACKEND_ERRORS,
@@ -40,6 +38,8 @@ from metering.cells import (
     egress_cell,
 )
 
+# A connection that was refused so often in a row waits for its turn behind the others: a flood of refusals is theirs.
+REFUSALS_PATIENCE: Final = 4
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
 UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -47,7 +47,7 @@ _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
 _NO_LIMITS: Final = LimitSet(())
 
 
-class Downstream:
+class Downstream(Paced):
     """One client's connection. Slots stand in the order of their lifetime.
 
     An asyncio protocol by its methods and not by inheritance, so that it can be compiled to a plain object.
@@ -55,7 +55,6 @@ class Downstream:
 
     __slots__ = (
         # the connection
-        "_core",
         "_meter",
         "_egress_offset",
         "_scheme",
@@ -63,16 +62,13 @@ class Downstream:
         "_address_text",
         "_is_trusted",
         "_forwarded",
-        "transport",
         "wire",
         "head",
         "_buffer",
-        "_is_read_paused",
-        "is_write_paused",
-        "_unsent_bytes",
+        "_buffer_at",
+        "_refusals",
+        "_is_reading",
         "_is_half_closed",
-        "deadline_s",
-        "_state",
         # the exchange
         "_match",
         "_unmatched",
@@ -81,20 +77,15 @@ class Downstream:
         "_row",
         "_request_id",
         "_started_ns",
-        "_content_left",
-        "_content_bytes",
-        "_decoder",
         "is_content_sent",
-        "_upstream",
         "_is_connecting",
         "is_counted",
-        "_is_answered",
         "_closes_after",
     )
 
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         """``address``: the client's, where it is not the transport's peer (PROXY protocol)."""
-        self._core = core
+        super().__init__(core)
         self._meter = core.meter
         self._egress_offset = egress_cell("client", network, "application")
         self.wire = Wire(core.meter, self._egress_offset, core.outbox)
@@ -103,15 +94,12 @@ class Downstream:
         self._address_text = b""
         self._is_trusted = False
         self._forwarded = b""
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any callback uses it
         self.head = RequestHead()
         self._buffer = b""
-        self._is_read_paused = False
-        self.is_write_paused = False
-        self._unsent_bytes = 0  # when the deadline was set, of an answer that waits to be taken
+        self._buffer_at = 0  # Where what is still to be read begins, while requests wait for a turn.
+        self._refusals = 0  # in a row, since a request was forwarded
+        self._is_reading = False  # Whether requests that have come are being read, one after the other.
         self._is_half_closed = False
-        self.deadline_s = inf
-        self._state: State = HEAD
         self._match: Match | None = None
         self._unmatched: Service | None = None  # the service, where none of its routes is the request's
         self._limits = _NO_LIMITS
@@ -119,14 +107,9 @@ class Downstream:
         self._row = core.anonymous_row
         self._request_id = b""
         self._started_ns = 0
-        self._content_left = 0  # bytes of the request's content still to come, CHUNKED while unknown
-        self._content_bytes = 0
-        self._decoder: ChunkedDecoder | None = None
         self.is_content_sent = True
-        self._upstream: UpstreamConnection | None = None
         self._is_connecting = False
         self.is_counted = False
-        self._is_answered = False
         self._closes_after = False
 
     # --- the connection
@@ -142,9 +125,13 @@ class Downstream:
         self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
+        core.capacity.enter(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._core.clients.discard(self)
+        core = self._core
+        if self in core.clients:
+            core.clients.discard(self)
+            core.capacity.leave(self._address)
         self.wire.end(self._core.anonymous_row)
         if self._state is EXCHANGE or self._state is TUNNEL:
             # Forwarding began, so it is a call whatever follows (X10).
@@ -157,6 +144,7 @@ class Downstream:
             self._meter.cells[self._row + OTHER_ENDS] += 1
         self._state = LINGER
         self._buffer = b""
+        self._buffer_at = 0
 
     @property
     def row(self) -> int:
@@ -186,15 +174,14 @@ class Downstream:
         else:
             self.transport.abort() if self._state is LINGER else self.transport.close()
 
-    def _wait_for_reader(self) -> None:
-        """An answer waits to be taken: on with it while there is progress, else it is not waited for."""
-        unsent = unsent_bytes(self.transport)
-        if 0 < self._unsent_bytes <= unsent:
+    def give_way(self) -> None:
+        """Others want what it has: at rest, within a head that is slow to come, or within an exchange that is."""
+        if self._state is EXCHANGE and self._content_left and not self.is_write_paused:
+            self._drop_upstream()
+            self._refuse("request_timeout", "the request's content is slow, and others wait", close=True)
+        elif not self.transport.is_closing():
+            self._core.outbox.flush()
             self.transport.abort()
-            return
-        self._unsent_bytes = unsent
-        timeout_s = self._core.bounds.idle_timeout_s if self._service is None else self.service_idle_timeout_s
-        self.deadline_s = self._core.now_s + timeout_s
 
     def drain(self) -> None:
         """The worker's drain time has ended: at rest the connection closes."""
@@ -206,41 +193,6 @@ class Downstream:
         field = self.head.forwarded_for if self._is_trusted else b""
         return (vouched_for(field, self._core.trusts) if field else None) or self._address
 
-    # --- flow control: who reads slowly is read from slowly, and memory stays flat
-
-    def pause_reading(self) -> None:
-        if not self._is_read_paused and not self.transport.is_closing():
-            self._is_read_paused = True
-            self.transport.pause_reading()
-            self.deadline_s = inf  # It is we who do not read.
-
-    def resume_reading(self) -> None:
-        if self._is_read_paused and not self.transport.is_closing():
-            self._is_read_paused = False
-            self.transport.resume_reading()
-            if self._content_left:
-                self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s
-
-    def pause_writing(self) -> None:
-        self.is_write_paused = True
-        self._unsent_bytes = 0
-        self._wait_for_reader()
-        if self._upstream is not None and self._upstream.transport is not None:
-            self._upstream.transport.pause_reading()
-            self._upstream.deadline_s = inf
-
-    def resume_writing(self) -> None:
-        self.is_write_paused = False
-        self._unsent_bytes = 0
-        if self._state is HEAD:
-            self._wait_for_request()
-        elif self._state is not LINGER:
-            self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s if self._content_left else inf
-        upstream = self._upstream
-        if upstream is not None and upstream.transport is not None:
-            upstream.transport.resume_reading()
-            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
-
     @property
     def service_idle_timeout_s(self) -> float:
         service = self._service
@@ -250,6 +202,10 @@ class Downstream:
     def service_response_timeout_s(self) -> float:
         service = self._service
         return service.response_timeout_s if service is not None else inf
+
+    @property
+    def reader_timeout_s(self) -> float:
+        return self._core.bounds.idle_timeout_s if self._service is None else self.service_idle_timeout_s
 
     def _drop_upstream(self) -> None:
         self._is_connecting = False
@@ -271,6 +227,7 @@ class Downstream:
         self.wire.turn_to(self._row, self._started_ns)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
+        self._buffer_at = 0
         self.head.forget_line()
         self.head.content_length = -1  # Unknown: the client may be sending still.
 
@@ -281,6 +238,7 @@ class Downstream:
             self._cut_short()
             return
         self._count_front_error(code)
+        self._refusals += 1
         # Content that is still to come, and that we shall not read, cannot be told from a next request.
         self._closes_after = self._closes_after or close or self.head.content_length != 0
         if code == "account_suspended":
@@ -369,15 +327,16 @@ class Downstream:
         self.deadline_s = self._core.now_s + self._core.bounds.idle_timeout_s
         # Kept until the next request, long heads made idle connections three times as large.
         self.head.let_go()
+        if self._is_reading:
+            return
         if self._is_read_paused:
             self.resume_reading()
         if self._buffer or self._is_half_closed:
             # Not from here: a client that pipelines many requests would be a recursion as deep.
-            self._core.loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        """Reads the requests that came while another was under way."""
-        raise NotImplementedError
+            if self._refusals >= REFUSALS_PATIENCE:
+                self._ask_for_turn()
+            else:
+                self._core.loop.call_soon(self._read_on)
 
     def _close_transport(self) -> None:
         self._core.outbox.flush()
@@ -386,9 +345,11 @@ class Downstream:
     def _close(self) -> None:
         """Closes; reads on a little where the client may still be sending (RFC 9112 9.6)."""
         self._buffer = b""
+        self._buffer_at = 0
         was_sending = self._content_left != 0 or self.head.content_length != 0
         self._state = LINGER
         self._content_left = 0
+        self._decoder = None
         self.deadline_s = self._core.now_s + LINGER_S
         self._core.outbox.flush()
         if was_sending and self.transport.can_write_eof():

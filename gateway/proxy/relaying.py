@@ -22,11 +22,13 @@ from gateway.proxy.downstream import UNKNOWN, Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match
 from gateway.proxy.service import Address
+from gateway.proxy.slow import make_room
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
 
+RATE_INTERVAL_S: Final = 1.0  # How often the rate of content is looked at.
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 9.2.2
 _BACKEND_4XX: Final = BACKEND_ERRORS["backend_4xx"]
 _BACKEND_5XX: Final = BACKEND_ERRORS["backend_5xx"]
@@ -41,6 +43,7 @@ class Relaying(Downstream):
         "_tail_host",
         # the exchange
         "_has_content_begun",
+        "_rate_due_s",
         "_text",
         "_pending",
         "_retries",
@@ -52,6 +55,7 @@ class Relaying(Downstream):
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
         self._has_content_begun = False
+        self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
         self._pending: list[bytes] = []
         self._retries = 0
@@ -65,6 +69,7 @@ class Relaying(Downstream):
     def _forward(self, match: Match, target: Target | None, length: int) -> None:
         """Begins the exchange with the upstream. ``target`` None: it has to be chosen."""
         core = self._core
+        self._refusals = 0
         self._content_left = length
         self._is_answered = self._is_chunking = self._has_content_begun = False
         self._retries = 0
@@ -72,6 +77,8 @@ class Relaying(Downstream):
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
+            self._content_began_s = core.now_s
+            self._rate_due_s = core.now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
             self.deadline_s = core.now_s + core.bounds.body_timeout_s
         else:
@@ -87,10 +94,10 @@ class Relaying(Downstream):
         else:
             self._send_to(match, target)
 
-    def _send_to(self, match: Match, target: Target) -> None:
+    def _send_to(self, match: Match, target: Target, *, is_fresh: bool = False) -> None:
         self._text = self._request_text(match, target)
         idle = target.pool.idle
-        if idle and target.has_room:
+        if idle and target.has_room and not is_fresh:
             connection, _ = idle.popitem()
             self._send_head(match, target, connection)
             return
@@ -98,6 +105,8 @@ class Relaying(Downstream):
         if self._content_left:
             self.pause_reading()
         core = self._core
+        if not target.has_room:
+            make_room(core, target)
         core.keep(core.loop.create_task(self._connect(match, target), name="connect"))
 
     def _request_text(self, match: Match, target: Target) -> bytes:
@@ -140,15 +149,18 @@ class Relaying(Downstream):
             return True
         return False
 
-    def _retry_or_fail(self, match: Match, target: Target, code: str, detail: str) -> None:
-        """Nothing of this request has been answered. Another target, when the rules of DESIGN 1.2 let us."""
+    def _retry_or_fail(self, match: Match, target: Target, code: str, detail: str, *, is_fresh: bool = False) -> None:
+        """Nothing of this request has been answered. Another target, when the rules of DESIGN 1.2 let us.
+
+        ``is_fresh``: on a connection of its own making, not on one that was at rest.
+        """
         core, cells, service = self._core, self._meter.cells, match.service
         calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
         if self._retries < service.retries and service.retry_budget.take(calls, core.now_s):
             self._retries += 1
             other = service.targets.pick(core.now_s, self, avoid=target)
             if other is not None:
-                self._send_to(match, other)
+                self._send_to(match, other, is_fresh=is_fresh)
                 return
         self._fail(code, detail)
 
@@ -186,7 +198,10 @@ class Relaying(Downstream):
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
         service = self._service
         assert service is not None
-        self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s
+        now_s = self._core.now_s
+        self.deadline_s = now_s + self._core.bounds.body_timeout_s
+        if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
+            return
         if self._decoder is None:
             left = self._content_left - len(data)
             if left < 0:
@@ -194,6 +209,7 @@ class Relaying(Downstream):
                 data = data[:left]
                 left = 0
             self._content_left = left
+            self._content_bytes += len(data)
             self._meter.cells[self._row + INGRESS] += len(data)
         else:
             try:
@@ -228,6 +244,30 @@ class Relaying(Downstream):
             self._count_call()
             if upstream is not None:
                 upstream.deadline_s = self._core.now_s + service.response_timeout_s
+        elif self._decoder is not None and self._decoder.has_more:
+            self.pause_reading()
+            self._ask_for_turn()
+            return
+        if self._is_read_paused and upstream is not None and not upstream.is_write_paused:
+            self.resume_reading()
+
+    def _comes_too_slowly(self, now_s: float) -> bool:
+        """Content has `body_timeout` for nothing, and then comes at the least rate on the whole, or not at all."""
+        bounds = self._core.bounds
+        self._rate_due_s = now_s + RATE_INTERVAL_S
+        if self._content_bytes >= (now_s - self._content_began_s - bounds.body_timeout_s) * bounds.body_rate_min:
+            return False
+        self._drop_upstream()
+        detail = f"the request's content comes at less than {bounds.body_rate_min} bytes a second"
+        self._refuse("request_timeout", detail, close=True)
+        return True
+
+    def _read_content_on(self) -> None:
+        """What came with the last read and was too much for a turn."""
+        upstream = self._upstream
+        if self._decoder is None or not self._decoder.has_more or upstream is None or upstream.is_write_paused:
+            return  # On when the upstream stands, or takes more: `resume_reading` asks again.
+        self._read_content(b"")
 
     # --- the answer, called by the upstream connection
 
@@ -290,14 +330,12 @@ class Relaying(Downstream):
         self._upstream = None
         match = self._match
         assert match is not None
-        is_safe = self.head.method in _IDEMPOTENT and not self._has_content_begun
-        if is_safe and upstream.is_reused:
-            # It had closed while at rest, most likely; that costs no retry, and each such try uses one up.
-            self._send_to(match, upstream.target)
-        elif is_safe:
-            self._retry_or_fail(match, upstream.target, "bad_gateway", "the upstream closed without an answer")
+        detail = "the upstream closed without an answer"
+        if self.head.method in _IDEMPOTENT and not self._has_content_begun:
+            # It had closed while at rest, perhaps, and others at rest may have too: on a new connection.
+            self._retry_or_fail(match, upstream.target, "bad_gateway", detail, is_fresh=True)
         else:
-            self._fail("bad_gateway", "the upstream closed without an answer")
+            self._fail("bad_gateway", detail)
 
     def upstream_failed(self, code: str, detail: str) -> None:
         self._upstream = None

@@ -64,6 +64,7 @@ class Target:
         "host_field",
         "is_ejected",
         "is_probed_down",
+        "looked_s",
         "outstanding",
         "place",
         "pool",
@@ -106,6 +107,7 @@ class Target:
         self.connections_max = 1  # ``outstanding`` and ``dialing`` together
         self.outstanding = 0  # exchanges under way
         self.dialing = 0  # connections being made
+        self.looked_s = -inf  # when somebody looked for who is in others' way here
         # its health
         self.group: TargetGroup | None = None
         self.failures = 0

@@ -29,6 +29,9 @@ class Phase(IntEnum):
     TUNNEL = 4  # after 101: bytes of another protocol, both ways
 
 
+# Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
+# often than a request may last, and thousands in one read are work for everybody's turn.
+INTERIM_MAX: Final = 100
 # Acknowledging more than this may take more segments than acknowledging another's.
 SMALL_CONTENT_BYTES: Final = 1024
 # As globals: an enum's member costs a descriptor at each use.
@@ -42,6 +45,9 @@ class UpstreamConnection:
         "_buffer",
         "_core",
         "_decoder",
+        "_interim",
+        "_is_queued",
+        "_is_read_paused",
         "_left",
         "_unsent_bytes",
         "client",
@@ -49,6 +55,7 @@ class UpstreamConnection:
         "egress_offset",
         "head",
         "is_reused",
+        "is_write_paused",
         "phase",
         "pool",
         "target",
@@ -66,11 +73,15 @@ class UpstreamConnection:
         self.wire = Wire(core.meter, self.egress_offset, core.outbox)
         self.head = ResponseHead()
         self.is_reused = False
+        self.is_write_paused = False
+        self._is_read_paused = False
+        self._is_queued = False  # Whether it has asked for a turn.
         self.deadline_s = inf
         # for the exchange
         self.client: Relaying | None = None
         self.phase = PHASE_HEAD
         self._left = 0
+        self._interim = 0  # how many 1xx have come
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
@@ -102,27 +113,32 @@ class UpstreamConnection:
 
     def _read_head(self, client: Relaying, data: bytes) -> None:
         head = self.head
+        at = 0
         while True:
             try:
-                head_bytes = head.parse(data, to_head_request=client.head.method == b"HEAD")
+                head_bytes = head.parse(data, to_head_request=client.head.method == b"HEAD", at=at)
             except ProtocolError as error:
                 self._fail(client, error.detail)
                 return
             if head_bytes == 0:
-                self._buffer = data
+                self._buffer = data[at:] if at else data
                 return
             status = head.status
-            rest = data[head_bytes:] if len(data) > head_bytes else b""
-            if status >= 200:
+            at += head_bytes
+            if status >= 200 or status == 101:
                 break
-            if status == 101:
-                self._switch(client, rest)
+            if self._interim == INTERIM_MAX:
+                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers")
                 return
+            self._interim += 1
             client.begin_interim(head)
-            data = rest
-            if not data:
+            if at == len(data):
                 self._buffer = b""
                 return
+        rest = data[at:] if at < len(data) else b""
+        if status == 101:
+            self._switch(client, rest)
+            return
         self._buffer = b""
         framing = head.framing
         if framing < 0 or framing > SMALL_CONTENT_BYTES:
@@ -178,6 +194,38 @@ class UpstreamConnection:
                 self.head.keeps_alive = False
             self._decoder = None
             self._end(client, decoder.trailers)
+        elif decoder.has_more:
+            self.pause_reading()
+            self._ask_for_turn()
+        elif self._is_read_paused and not client.is_write_paused:
+            self.resume_reading()
+
+    def _ask_for_turn(self) -> None:
+        if not self._is_queued:
+            self._is_queued = True
+            self._core.turns.ask(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """What came with the last read and was too much for a turn."""
+        self._is_queued = False
+        client, decoder = self.client, self._decoder
+        if client is not None and decoder is not None and decoder.has_more and not client.is_write_paused:
+            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self._read_chunks(client, b"")
+
+    def pause_reading(self) -> None:
+        if not self._is_read_paused and self.transport is not None and not self.transport.is_closing():
+            self._is_read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._is_read_paused or self.transport is None or self.transport.is_closing():
+            return
+        if self._decoder is not None and self._decoder.has_more:
+            self._ask_for_turn()  # What has come is read first.
+            return
+        self._is_read_paused = False
+        self.transport.resume_reading()
 
     def _switch(self, client: Relaying, rest: bytes) -> None:
         # RFC 9110 7.8: a server MUST NOT switch to a protocol that was not asked for.
@@ -194,8 +242,7 @@ class UpstreamConnection:
         self.client = None
         self.phase = PHASE_HEAD
         if self.head.keeps_alive and client.is_content_sent and self.pool.takes_back:
-            if client.is_write_paused and self.transport is not None:
-                self.transport.resume_reading()  # That client's slowness is not the next one's.
+            self.resume_reading()  # That client's slowness is not the next one's.
             self.rest()
         else:
             self.abort()
@@ -277,6 +324,7 @@ class UpstreamConnection:
         """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
+        self._interim = 0
         if row != self.wire.row:
             self.wire.turn_to(row, now_ns)
         target.outstanding += 1
@@ -298,6 +346,7 @@ class UpstreamConnection:
     def pause_writing(self) -> None:
         """The upstream does not take what it is sent: for `idle` at most, without progress."""
         client = self.client
+        self.is_write_paused = True
         if client is not None and self.transport is not None:
             client.pause_reading()
             self._unsent_bytes = unsent_bytes(self.transport)
@@ -305,6 +354,7 @@ class UpstreamConnection:
                 self.deadline_s = self._core.now_s + client.service_idle_timeout_s
 
     def resume_writing(self) -> None:
+        self.is_write_paused = False
         self._unsent_bytes = 0
         client = self.client
         if client is not None:

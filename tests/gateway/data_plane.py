@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -125,9 +126,11 @@ class WorkerProcess:
         access_log: Path | None = None,
         tracing: dict[str, Any] | None = None,
         clock: dict[str, float] | None = None,
+        descriptors: int | None = None,
         **client: Any,
     ) -> None:
-        """``entry``: what its listener has besides an address and a network."""
+        """``entry``: what its listener has besides an address and a network; ``descriptors``: how many it may have."""
+        self._descriptors = descriptors
         self.folder = folder
         self.log = folder / "worker.log"
         self._entry = {"network": "internet", "tls": None} | (entry or {})
@@ -184,6 +187,7 @@ class WorkerProcess:
                 cwd=ROOT,
                 env=worker_environment(),
                 stderr=log,
+                preexec_fn=self._limit_descriptors if self._descriptors else None,
             )
         theirs.close()
         self._news = self.channel.makefile("r")
@@ -193,6 +197,10 @@ class WorkerProcess:
             self.stop()
             raise AssertionError(f"the worker ended: {self.log.read_text()}")
         assert json.loads(news)["at"] == "ready"
+
+    def _limit_descriptors(self) -> None:
+        assert self._descriptors is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
 
     def tell(self, message: dict[str, Any]) -> None:
         self.channel.sendall(json.dumps(message).encode() + b"\n")

