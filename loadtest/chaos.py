@@ -162,7 +162,7 @@ class _Node:
             item["bytes"]
             for row in rows
             for item in row["egress"]
-            if (item["side"], item["basis"]) == ("client", "application")
+            if item["side"] in ("client", "refused") and item["basis"] == "application"
         )
         return requests, sent
 

@@ -294,11 +294,11 @@ def _print_traffic(console: Console, tallies: dict[str, Tally]) -> None:
 
 def _print_usage(console: Console, usage: list[dict[str, Any]]) -> None:
     table = Table(title="What the gateway metered (tollgate usage)")
-    for column in ("hour", "service", "calls", "errors", "to client", "to backend"):
+    for column in ("hour", "service", "calls", "errors", "to client", "to backend", "refused"):
         table.add_column(column, justify="left" if column in ("hour", "service") else "right", no_wrap=True)
     for row in usage:
         errors = sum(row["frontend_errors"].values())
-        numbers = (row["calls"], errors, _egress(row, "client"), _egress(row, "backend"))
+        numbers = (row["calls"], errors, *(_egress(row, side) for side in ("client", "backend", "refused")))
         table.add_row(row["hour"][5:16], row["service"], *(f"{number:,}" for number in numbers))
     console.print(table)
 
@@ -327,7 +327,7 @@ def _audit(console: Console, tallies: dict[str, Tally], usage: list[dict[str, An
     sent = sum(tally.sent for tally in tallies.values())
     counted = sum(row["calls"] + sum(row["frontend_errors"].values()) for row in usage)
     read = sum(tally.bytes_read for tally in tallies.values())
-    egress = sum(_egress(row, "client") for row in usage)
+    egress = sum(_egress(row, "client") + _egress(row, "refused") for row in usage)  # X11: refusals are not billed
     lines = _lines(bill)
     shared = [row for row in usage if row["instance"] == "acme-shared"]
     dedicated = [row for row in usage if row["instance"] == "acme-dedicated"]

@@ -43,6 +43,7 @@ INSTANCES: Final = ("s1", "s2")
 SERVICES: Final = (("s1", "orders"), ("s1", "items"), ("s2", "search"))
 TO_CLIENT: Final = egress_cell("client", "internet", "application")
 TO_BACKEND: Final = egress_cell("backend", "internet", "application")
+REFUSED: Final = egress_cell("refused", "internet", "application")
 BILLED_AS: Final = {CALLS: "calls", TO_CLIENT: "egress_client", TO_BACKEND: "egress_backend"}
 # The 28th, evening, in Shanghai: five days take in the month's turn and its close on day 3.
 BEGIN_S: Final = datetime(2024, 2, 28, 12, tzinfo=UTC).timestamp()
@@ -98,6 +99,7 @@ class _Worker:
         if chance.random() < 0.2:
             cells[row + FRONTEND_ERRORS["rate_limited"]] += 3
             cells[row + OTHER_ENDS] += 3
+            cells[row + REFUSED] += 3 * 400  # Billed to nobody (X11): a bill that has it is more than was counted.
         return calls
 
     def kill(self) -> None:

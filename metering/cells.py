@@ -26,7 +26,7 @@ LIMIT_LEVELS: Final = ("instance", "service", "route", "key", "quota")
 SHADOW_LEVELS: Final = ("service", "route")  # what `limit_mode: shadow` covers (DESIGN 1.2)
 SPAN_OUTCOMES: Final = ("exported", "dropped")
 BACK_CODES: Final = ("backend_4xx", "backend_5xx", "bad_gateway", "no_healthy_target", "gateway_timeout")
-SIDES: Final = ("client", "backend")
+SIDES: Final = ("client", "backend", "refused")  # refused: to clients too, and billed to nobody (X11)
 NETWORKS: Final = ("internet", "vpc")
 BASES: Final = ("application", "wire")
 # Upper bounds (`le`) of the duration histogram; one more bucket takes the rest.
@@ -54,7 +54,9 @@ CALLS: Final = 0
 WEBSOCKET_CONNECTIONS: Final = 1
 INGRESS: Final = 2
 DURATION_SUM_US: Final = 3
-_EGRESS: Final = 4  # 8 cells: side, network, basis
+_EGRESS: Final = {"client": 4, "backend": 8, "refused": 80}  # 4 cells each: network, basis
+# From a cell of bytes to clients to that of answers that refuse, over the same network and on the same basis.
+REFUSED_BESIDE_CLIENT: Final = _EGRESS["refused"] - _EGRESS["client"]
 DURATION_BUCKETS: Final = 12  # 16 cells, not cumulative: a call adds to one of them when it ends
 OTHER_ENDS: Final = 28  # exchanges that ended and were no call: refusals and WebSocket connections
 FRONTEND_ERRORS: Final = {code: 32 + index for index, code in enumerate(FRONT_CODES)}
@@ -67,7 +69,7 @@ SPANS: Final = {outcome: 76 + index for index, outcome in enumerate(SPAN_OUTCOME
 
 def egress_cell(side: str, network: str, basis: str) -> int:
     """The cell of bytes sent to a side over a network, measured on a basis (B7-B9, X16)."""
-    return _EGRESS + SIDES.index(side) * 4 + NETWORKS.index(network) * 2 + BASES.index(basis)
+    return _EGRESS[side] + NETWORKS.index(network) * 2 + BASES.index(basis)
 
 
 def _meters() -> dict[int, str]:

@@ -144,6 +144,11 @@ class Meter:
         return True
 
 
+def row_of(cell: int) -> int:
+    """The first cell of the row that a cell belongs to."""
+    return _first_cell((cell - FIRST_CELL) // WORDS_PER_ROW)
+
+
 def _first_cell(number: int) -> int:
     return number * WORDS_PER_ROW + FIRST_CELL
 

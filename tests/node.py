@@ -157,7 +157,7 @@ def node(folder: Path, config: str, admin_port: int) -> Iterator[Node]:
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """Sums over usage rows: calls, websocket connections, front-end errors, and client and backend egress."""
+    """Sums over usage rows: calls, websocket connections, front-end errors, and egress of each side."""
     return {
         "calls": sum(row["calls"] for row in rows),
         "websocket_connections": sum(row["websocket_connections"] for row in rows),
@@ -170,6 +170,6 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
                 for item in row["egress"]
                 if item["side"] == side and item["basis"] == "application"
             )
-            for side in ("client", "backend")
+            for side in ("client", "backend", "refused")
         },
     }

@@ -80,6 +80,10 @@ def usage(running: Node) -> dict[str, int]:
     return totals(running.call("GET", "/v1/usage")[1]["items"])
 
 
+def sent_to_clients(now: dict[str, int]) -> int:
+    return now["egress_client"] + now["egress_refused"]
+
+
 def counted(running: Node) -> int:
     now = usage(running)
     return now["calls"] + now["frontend_errors"]
@@ -94,7 +98,8 @@ def test_what_the_client_counted_is_what_the_usage_says(running: Node, ports: Po
     until(lambda: counted(running) == tally.sent, "sent = calls + front-end errors", 5)
     now = usage(running)
     assert now["calls"] == tally.completed[200]
-    assert now["egress_client"] == tally.bytes_read
+    assert sent_to_clients(now) == tally.bytes_read
+    assert now["egress_refused"] > 100 * tally.completed[429], "of refusals inside a service"
     assert now["ingress"] == tally.bytes_sent
     _, text = running.call("GET", "/metrics")
     metric = sum(float(value) for value in re.findall(r"^tollgate_calls_total\{.*\} (\S+)$", text, re.M))
@@ -142,7 +147,7 @@ def test_a_killed_control_process_stops_nobody_and_loses_nothing(running: Node, 
     after = asyncio.run(drive(ports.shared, get("/a/bytes/100"), count=100, connections=2))
     tally = first + orphaned + after
     until(lambda: counted(running) == tally.sent, "every request of both lives is counted", 10)
-    assert usage(running)["egress_client"] == tally.bytes_read
+    assert sent_to_clients(usage(running)) == tally.bytes_read
 
 
 def test_an_hour_closes_and_its_bill_is_the_usage_times_the_prices(fast: Node, ports: Ports) -> None:
@@ -164,7 +169,8 @@ def test_an_hour_closes_and_its_bill_is_the_usage_times_the_prices(fast: Node, p
     }
     now = usage(fast)
     assert sum(line["quantity"] for line in by_meter["calls"]) == now["calls"] == tally.completed[200]
-    assert sum(line["quantity"] for line in by_meter["egress_client"]) == now["egress_client"] == tally.bytes_read
+    assert sum(line["quantity"] for line in by_meter["egress_client"]) == now["egress_client"]
+    assert sent_to_clients(now) == tally.bytes_read
     assert sum(line["quantity"] for line in by_meter["egress_backend"]) == now["egress_backend"]
     money = {meter: sum(Decimal(line["amount"]) for line in found) for meter, found in by_meter.items()}
     assert money["calls"] == Decimal(now["calls"]) * Decimal("0.0089") / 10_000

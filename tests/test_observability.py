@@ -146,7 +146,7 @@ def test_prometheus_answers_with_what_the_client_counted(
         calls = tally.completed[200] + tally.completed[503]
         for query, value in (
             ('sum(tollgate_calls_total{instance="shared-1",service="a"})', calls),
-            ('sum(tollgate_egress_bytes_total{side="client",basis="application"})', tally.bytes_read),
+            ('sum(tollgate_egress_bytes_total{side=~"client|refused",basis="application"})', tally.bytes_read),
             ("sum(tollgate_frontend_errors_total) + sum(tollgate_calls_total)", tally.sent),
             ('sum(tollgate_backend_errors_total{code="backend_5xx"})', tally.completed[503]),
             ("tollgate_request_duration_seconds_count == on (service) tollgate_calls_total", calls),

@@ -37,9 +37,13 @@ def test_wire_bytes_are_billed_where_the_configuration_says_so(tmp_path: Path) -
         config = CONFIG.format(**ports, origin=upstream, rate=600).replace("basis: application", "basis: wire")
         with node(tmp_path, config, ports["admin"]) as running:
             tally = asyncio.run(drive(ports["shared"], get("/a/bytes/20000"), count=200, connections=4))
-            until(lambda: egress(running, "client", "wire") >= tally.bytes_read, "read when the connections ended", 5)
-            sent = {side: egress(running, side, "application") for side in ("client", "backend")}
-            assert sent["client"] == tally.bytes_read
+            until(
+                lambda: egress(running, "client", "wire") + egress(running, "refused", "wire") >= tally.bytes_read,
+                "read when the connections ended",
+                5,
+            )
+            sent = {side: egress(running, side, "application") for side in ("client", "refused", "backend")}
+            assert sent["client"] + sent["refused"] == tally.bytes_read
             for side, meter in (("client", "egress_client"), ("backend", "egress_backend")):
                 until(lambda meter=meter: billed(running, meter) > 0, "the hour is settled", 30)
                 until(

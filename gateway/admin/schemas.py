@@ -70,7 +70,7 @@ LINE = {
 }
 _EGRESS = object_of(
     {
-        "side": {"enum": ["client", "backend"]},
+        "side": {"enum": ["client", "backend", "refused"]},
         "network": {"enum": ["internet", "vpc"]},
         "basis": {"enum": ["application", "wire"]},
         "bytes": NUMBER,

@@ -13,12 +13,12 @@ from gateway.control.filter import Filter
 Document = dict[str, Any]
 
 
-def _egress(side: str) -> Column:
+def _egress(side: str, heading: str) -> Column:
     def show(row: Document) -> str:
         sent = [item for item in row["egress"] if item["side"] == side and item["basis"] == "application"]
         return bytes_text(sum(item["bytes"] for item in sent))
 
-    return Column(f"to {side}", show, True)
+    return Column(heading, show, True)
 
 
 _COLUMNS = (
@@ -31,8 +31,9 @@ _COLUMNS = (
     Column("front-end errors", lambda row: sum(row["frontend_errors"].values()), True),
     Column("backend errors", lambda row: sum(row["backend_errors"].values()), True),
     Column("ingress", lambda row: bytes_text(row["ingress"]), True),
-    _egress("client"),
-    _egress("backend"),
+    _egress("client", "to client"),
+    _egress("backend", "to backend"),
+    _egress("refused", "refused"),
 )
 
 

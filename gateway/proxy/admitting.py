@@ -14,7 +14,7 @@ from gateway.proxy.matching import Match
 from gateway.proxy.relaying import Relaying
 from gateway.proxy.service import Address, Key, Route, Service
 from gateway.proxy.state import LINGER
-from metering.cells import LIMIT_REFUSALS, SHADOW_REFUSALS
+from metering.cells import LIMIT_REFUSALS, REFUSED_BESIDE_CLIENT, SHADOW_REFUSALS
 
 
 class Admitting(Relaying):
@@ -75,6 +75,8 @@ class Admitting(Relaying):
         def decided(refused: Bound | None) -> None:
             loop.call_soon(self._end_wait, waiting, refused, match, length)
 
+        # Who is refused in the end has cost nothing (X11), whatever is read of the wire meanwhile.
+        self.wire.give_to(self._row + REFUSED_BESIDE_CLIENT, self._started_ns)
         waiting = Waiting(self._limits, bound, self._started_ns + room.wait_ns_max, decided)
         self._waiting = waiting
         if not room.enter(waiting):
@@ -88,6 +90,7 @@ class Admitting(Relaying):
             self._refuse_over(refused)
             return
         self._pass_shadow(match.route, time.monotonic_ns())
+        self.wire.give_to(self._row, self._started_ns)
         self._forward(match, match.usable_target(), length)
         self._read_waiting_content()
 

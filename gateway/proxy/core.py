@@ -20,7 +20,7 @@ from gateway.proxy.matching import Matcher
 from gateway.proxy.outbox import Outbox
 from gateway.proxy.turns import Turns
 from gateway.routing.router import Router
-from metering.meter import Meter, Turning
+from metering.meter import Meter, Turning, row_of
 
 if TYPE_CHECKING:
     from gateway.proxy.access_log import AccessLog
@@ -200,7 +200,7 @@ class Core:
         rows = {self.anonymous_row, *rows_of_services}
         for client in self.clients:
             rows.add(client.row)
-            rows.add(client.wire.row)
+            rows.add(row_of(client.wire.row))
         rows.update([upstream.wire.row for upstream in self.upstreams])
         return Turning(sum(client.is_counted for client in self.clients), rows)
 

@@ -34,6 +34,7 @@ from metering.cells import (
     DURATION_SUM_US,
     FRONTEND_ERRORS,
     OTHER_ENDS,
+    REFUSED_BESIDE_CLIENT,
     WEBSOCKET_CONNECTIONS,
     egress_cell,
 )
@@ -243,8 +244,14 @@ class Downstream(Paced):
         self._closes_after = self._closes_after or close or self.head.content_length != 0
         if code == "account_suspended":
             self._row = self._core.anonymous_row  # X15: nothing billed while suspended, its bytes neither.
-            self.wire.turn_to(self._row, self._started_ns)
+        # Inside a service they are a side of their own, before one they are nobody's anyway (X11).
+        aside = 0 if self._row == self._core.anonymous_row else REFUSED_BESIDE_CLIENT
+        # Where content was being forwarded, what acknowledged it stays, as what was sent upstream of it does.
+        turn = self.wire.turn_to if self._content_left else self.wire.give_to
+        turn(self._row + aside, self._started_ns)
+        self._egress_offset += aside
         self._answer(code, detail, fields)
+        self._egress_offset -= aside
 
     def _fail(self, code: str, detail: str) -> None:
         """A failure behind the gateway: a valid call all the same (B5)."""
@@ -269,14 +276,9 @@ class Downstream(Paced):
     def _answer(self, code: str, detail: str, fields: bytes) -> None:
         if self._core.is_draining or self._content_left or not self.is_content_sent:
             self._closes_after = True
-        text = problem_response(
-            PROBLEMS[code],
-            detail,
-            self._request_id,
-            self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields,
-            close=self._closes_after,
-            with_content=self.head.method != b"HEAD",
-        )
+        more = self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields
+        closes, has_content = self._closes_after, self.head.method != b"HEAD"
+        text = problem_response(PROBLEMS[code], detail, self._request_id, more, close=closes, with_content=has_content)
         self.relay(text)
         self._end_exchange()
         self._next()

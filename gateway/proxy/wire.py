@@ -29,7 +29,8 @@ class Wire:
 
     What the kernel, or the transport before it, still holds counts as sent: it was handed over for this row, and so
     the wire figure is never behind the application's. ``row`` is whose bytes the next reading finds; SETTLED once
-    they are read and acknowledged, so that a connection at rest is not read again and again.
+    they are read and acknowledged, so that a connection at rest is not read again and again. Bytes of another side than
+    the connection's own have a row that is as much further on (`REFUSED_BESIDE_CLIENT`): to change sides is to turn.
     """
 
     __slots__ = (
@@ -102,6 +103,16 @@ class Wire:
                 self._is_exact = sent is None or self._is_joining(sent)
         self._turned_ns = now_ns
         self.row = row
+
+    def give_to(self, row: int, began_ns: int) -> None:
+        """The exchange that began at ``began_ns`` is this row's after all, with what of it is not read yet.
+
+        Where it has turned the connection that is all there is: a handshake, and acknowledgements of what came.
+        """
+        if self._turned_ns == began_ns and self.row != SETTLED:
+            self.row = row
+        else:
+            self.turn_to(row, began_ns)
 
     def hand_over(self, size: int) -> None:
         """So many bytes are about to be written."""

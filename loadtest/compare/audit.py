@@ -59,12 +59,12 @@ def _traffic(instance: str, record: Recorder, rows: Sequence[Row]) -> list[Check
             f"{instance}: sent = calls + WebSockets + front-end errors", all_seen.sent, calls + sockets + errors, note
         ),
         _same(f"{instance}: 429 seen = rate_limited counted", all_seen.refused, limited, note),
-        _same(f"{instance}: bytes read = bytes metered to clients", record.read_bytes, egress(rows, "client"), note),
+        _same(f"{instance}: bytes read = bytes metered to clients", record.read_bytes, to_clients(rows), note),
     ]
 
 
 def _quantities(instance: str, rows: Sequence[Row], lines: Sequence[Row]) -> list[Check]:
-    """Shared pays for calls and bytes both ways (B7), dedicated for bytes to clients (B8); none for refusals (B5)."""
+    """Shared pays for calls and bytes both ways (B7), dedicated for those to clients (B8); none for refusals (X11)."""
     metered = {"egress_client": egress(rows, "client", "internet")}
     if instance == SHARED:
         metered |= {"calls": _sum(rows, "calls"), "egress_backend": egress(rows, "backend", "internet")}
@@ -92,6 +92,11 @@ def amount_by_hand(lines: Sequence[Row]) -> Decimal:
         quantities[line["month"], thing, price, per] += line["quantity"]
     amounts = (quantity * price / per for (_, _, price, per), quantity in quantities.items())
     return sum((amount.quantize(_E8, ROUND_HALF_UP) for amount in amounts), Decimal(0))
+
+
+def to_clients(rows: Sequence[Row]) -> int:
+    """What clients were sent: billed, and in answers that refuse (X11)."""
+    return egress(rows, "client") + egress(rows, "refused")
 
 
 def egress(rows: Sequence[Row], side: str, network: str | None = None) -> int:

@@ -279,6 +279,7 @@ def test_usage_rows_have_the_shape_of_the_contract(folder: Path, engine: Engine,
     worker.add(FRONTEND_ERRORS["rate_limited"], 3)
     worker.add(BACKEND_ERRORS["bad_gateway"], 1)
     worker.add(egress_cell("client", "internet", "application"), 500)
+    worker.add(egress_cell("refused", "vpc", "wire"), 70)
     worker.add(DURATION_SUM_US, 9)
     Collector(folder, engine, clock).collect()
     assert usage_rows(engine, account="acme", instance="one", service="orders") == [
@@ -292,7 +293,10 @@ def test_usage_rows_have_the_shape_of_the_contract(folder: Path, engine: Engine,
             "frontend_errors": {"rate_limited": 3},
             "backend_errors": {"bad_gateway": 1},
             "ingress": 100,
-            "egress": [{"side": "client", "network": "internet", "basis": "application", "bytes": 500}],
+            "egress": [
+                {"side": "client", "network": "internet", "basis": "application", "bytes": 500},
+                {"side": "refused", "network": "vpc", "basis": "wire", "bytes": 70},
+            ],
         }
     ]
     assert usage_rows(engine, account="other") == []

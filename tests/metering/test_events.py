@@ -31,15 +31,21 @@ def place_of(instance: str) -> tuple[str, str] | None:
 
 def test_an_event_is_amounts_of_an_hour() -> None:
     item = {"side": "client", "network": "internet", "basis": "application", "bytes": 7}
+    refused = {**item, "side": "refused"}
     (parsed,) = parse_events(
-        [event(data={**DATA, "ingress": 5, "egress": [item, item]}, extension="ignored")],
+        [event(data={**DATA, "ingress": 5, "egress": [item, item, refused]}, extension="ignored")],
         NOW_S,
         place_of,
         is_batch=False,
     )
     assert (parsed.writer, parsed.account, parsed.region) == ("ce:/edge/7", "acme", "ap-guangzhou")
     assert parsed.hour == hour_of(NOW_S) - 1
-    assert parsed.amounts == {"calls": 12, "ingress": 5, "egress:client:internet:application": 14}
+    assert parsed.amounts == {
+        "calls": 12,
+        "ingress": 5,
+        "egress:client:internet:application": 14,
+        "egress:refused:internet:application": 7,
+    }
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ TOTALS = {
             FRONTEND_ERRORS["rate_limited"]: 4,
             BACKEND_ERRORS["bad_gateway"]: 1,
             egress_cell("backend", "vpc", "wire"): 2**60 + 1,
+            egress_cell("refused", "internet", "application"): 8,
         }
     ),
     ("-", "-"): row({FRONTEND_ERRORS["no_route"]: 5, SPANS["exported"]: 7, SPANS["dropped"]: 6}),
@@ -53,6 +54,10 @@ SAMPLES = {
     ("tollgate_websocket_connections_total", frozenset(ONE.items())): 2,
     ("tollgate_ingress_bytes_total", frozenset(ONE.items())): 99,
     ("tollgate_frontend_errors_total", frozenset({**ONE, "code": "rate_limited"}.items())): 4,
+    (
+        "tollgate_egress_bytes_total",
+        frozenset({**ONE, "side": "refused", "network": "internet", "basis": "application"}.items()),
+    ): 8,
     ("tollgate_backend_errors_total", frozenset({**ONE, "code": "bad_gateway"}.items())): 1,
     ("tollgate_request_duration_seconds_bucket", frozenset({**ONE, "le": "0.001"}.items())): 2,
     ("tollgate_request_duration_seconds_bucket", frozenset({**ONE, "le": "0.01"}.items())): 3,

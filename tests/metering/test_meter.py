@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from metering import counter_file
-from metering.cells import CALLS, CELLS, INGRESS, METERS, egress_cell
+from metering.cells import CALLS, CELLS, INGRESS, METERS, REFUSED_BESIDE_CLIENT, egress_cell
 from metering.clock import VirtualClock, hour_of, hour_start
 from metering.counter_file import (
     FIRST_CELL,
@@ -34,7 +34,7 @@ from metering.counter_file import (
     row_key,
     sync,
 )
-from metering.meter import Meter, Turning
+from metering.meter import Meter, Turning, row_of
 from tests.node import ROOT
 
 
@@ -69,11 +69,36 @@ def test_each_cell_has_one_meaning() -> None:
     assert max(METERS) < CELLS
     cells = {
         egress_cell(s, n, b)
-        for s in ("client", "backend")
+        for s in ("client", "backend", "refused")
         for n in ("internet", "vpc")
         for b in ("application", "wire")
     }
-    assert len(cells) == 8
+    assert len(cells) == 12
+    assert all(f"egress:{side}:vpc:wire" in METERS.values() for side in ("client", "backend", "refused"))
+
+
+def test_sides_are_where_files_on_the_disk_have_them() -> None:
+    """A file of the hour that an upgrade falls into was begun by the version before."""
+    assert [egress_cell("client", n, b) for n in ("internet", "vpc") for b in ("application", "wire")] == [4, 5, 6, 7]
+    assert [egress_cell("backend", n, b) for n in ("internet", "vpc") for b in ("application", "wire")] == [
+        8,
+        9,
+        10,
+        11,
+    ]
+    for network in ("internet", "vpc"):
+        for basis in ("application", "wire"):
+            beside = egress_cell("client", network, basis) + REFUSED_BESIDE_CLIENT
+            assert beside == egress_cell("refused", network, basis)
+
+
+def test_a_cell_tells_its_row(tmp_path: Path, clock: SetClock) -> None:
+    meter = Meter(tmp_path, "n:b:w", clock)
+    rows = [base_of(meter, name) for name in "abc"]
+    assert [row_of(row + cell) for row in rows for cell in (0, REFUSED_BESIDE_CLIENT, CELLS - 1)] == [
+        row for row in rows for _ in range(3)
+    ]
+    meter.close()
 
 
 def test_counts_fall_into_the_hour_they_were_made_in(tmp_path: Path, clock: SetClock) -> None:
@@ -285,6 +310,7 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, version: int) -> N
     writer = CounterFileWriter(tmp_path, "w", 1, {RowKey("a", "i", "r", name): at for at, name in enumerate("xyz")})
     for row in range(3):
         writer.words[row * WORDS_PER_ROW + FIRST_CELL + CALLS] = row + 7
+        writer.words[row * WORDS_PER_ROW + FIRST_CELL + 4] = row + 70  # to clients, before refusals had a side
     writer.close()
     whole = writer.path.read_bytes()
     rows = [whole[at : at + ROW_BYTES] for at in range(HEADER_BYTES, HEADER_BYTES + 3 * ROW_BYTES, ROW_BYTES)]
@@ -298,6 +324,8 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, version: int) -> N
     reader = CounterFileReader(writer.path)
     found = [(number, row_key(raw).service, row_cells(raw)[CALLS]) for number, raw in reader.row_bytes()]
     assert found == [(0, "x", 7), (1, "y", 8), (2, "z", 9)]
+    sent = [{METERS[cell]: n for cell, n in enumerate(row_cells(raw)) if n} for _, raw in reader.row_bytes()]
+    assert sent == [{"calls": row + 7, "egress:client:internet:application": row + 70} for row in range(3)]
     assert {len(row_cells(raw)) for _, raw in reader.row_bytes()} == {CELLS}
     reader.close()
 

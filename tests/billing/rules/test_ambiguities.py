@@ -8,10 +8,11 @@ import yaml
 
 from billing.basis import BasisHistory
 from billing.scenario import load_scenario, parse_scenario
+from billing.service import Billing
 from billing.simulation import run
 from config.catalog import load_catalog
 from config.prices import FOLDER, load_price_book
-from metering.cells import BACK_CODES, FRONT_CODES
+from metering.cells import BACK_CODES, FRONT_CODES, METERS
 from tests.billing.rules.bill import by_id, lines, steps, total
 from tests.billing.world import GIB, World, account_of, act, pack, payg, prepaid, simulate, states, top_up, use
 
@@ -132,6 +133,19 @@ def test_x11_the_front_end_errors() -> None:
         "head_too_large", "rate_limited", "upgrade_required", "account_suspended", "request_timeout",
     } <= set(FRONT_CODES)  # fmt: skip
     assert set(BACK_CODES) == {"backend_4xx", "backend_5xx", "bad_gateway", "no_healthy_target", "gateway_timeout"}
+
+
+@pytest.mark.parametrize("basis", ["application", "wire"])
+def test_x11_the_bytes_of_a_refusal_are_billed_to_nobody(basis: str) -> None:
+    """Or anybody without a key could run up a bill. They are on none, and use up nothing that is free."""
+    world = World(has_free_quota=True)
+    world.billing = Billing(world.engine, load_price_book("usd"), load_catalog(), egress_basis=basis, is_migrated=True)
+    meters = [meter for meter in METERS.values() if meter.startswith(("egress:refused:", "frontend_error:"))]
+    assert f"egress:refused:internet:{basis}" in meters
+    for meter in meters:
+        world.count("2024-02-01 07:10", 50 * GIB, meter)
+    assert world.settle("2024-02-01 08:00").settlements == 0
+    assert {pack["used"] for pack in world.billing.packs("a")} == {0}
 
 
 def test_x12_the_price_book_says_which_bytes_are_billed(tmp_path: Path) -> None:

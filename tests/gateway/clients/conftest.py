@@ -41,7 +41,7 @@ class Gateway:
         assert sent < wire.to_gateway if is_chunked else sent == wire.to_gateway
 
     def _egress(self) -> int:
-        return self.counted("egress:client:internet:application")
+        return sum(self.counted(f"egress:{side}:internet:application") for side in ("client", "refused"))
 
     def _sums(self) -> dict[str, int]:
         sums: dict[str, int] = {}

@@ -189,7 +189,9 @@ def test_a_refusal_is_problem_json_and_a_front_end_error(
             assert client.rest() == b""
         counts = running.counts()
         assert counts[label][f"frontend_error:{code}"] == 1
-        assert counts[label]["egress:client:internet:application"] == client.bytes_read
+        side, other = ("client", "refused") if label == "-" else ("refused", "client")
+        assert counts[label][f"egress:{side}:internet:application"] == client.bytes_read
+        assert not any(meter.startswith(f"egress:{other}") for meters in counts.values() for meter in meters)
     assert not any("calls" in meters for meters in counts.values())
 
 

@@ -114,5 +114,5 @@ def test_answers_to_requests_of_one_segment_are_each_services_own_on_the_wire(tm
         running.drain()
         counts = running.counts()
     for id in "ab":
-        application, wire = (counts[id][f"egress:client:internet:{basis}"] for basis in ("application", "wire"))
+        application, wire = (counts[id][f"egress:refused:internet:{basis}"] for basis in ("application", "wire"))
         assert application <= wire <= 1.5 * application

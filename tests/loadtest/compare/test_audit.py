@@ -18,13 +18,15 @@ def seen() -> dict[str, Recorder]:
         recorder = made[instance] = Recorder()
         for status in (200, 200, 429, 101):
             recorder.add("json", status, 1000.0, 1.0)
-        recorder.read_bytes = 3 * 2**30
+        recorder.read_bytes = 3 * 2**30 + 400
     return made
 
 
 def usage_row(instance: str, **more: Any) -> dict[str, Any]:
     egress = [
         {"side": "client", "network": "internet", "basis": "application", "bytes": 3 * 2**30},
+        {"side": "refused", "network": "internet", "basis": "application", "bytes": 400},
+        {"side": "refused", "network": "internet", "basis": "wire", "bytes": 10**11},
         {"side": "client", "network": "internet", "basis": "wire", "bytes": 10**12},
         {"side": "backend", "network": "internet", "basis": "application", "bytes": 2**30},
     ]
@@ -75,6 +77,13 @@ def test_one_byte_is_found() -> None:
     records = seen()
     records["dedicated"].read_bytes += 1
     assert wrong(records) == ["dedicated: bytes read = bytes metered to clients"]
+
+
+def test_a_refusal_whose_bytes_were_billed_is_found() -> None:
+    """X11."""
+    lines = copy.deepcopy(LINES)
+    lines[1]["quantity"] += 400
+    assert "shared: egress_client metered = billed" in wrong(seen(), lines=lines)
 
 
 def test_without_an_answer_the_reason_is_said() -> None:
