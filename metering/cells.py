@@ -24,6 +24,8 @@ FRONT_CODES: Final = (
 # What a request is held to, outermost first; a quota is a key's too.
 LIMIT_LEVELS: Final = ("instance", "service", "route", "key", "quota")
 SHADOW_LEVELS: Final = ("service", "route")  # what `limit_mode: shadow` covers (DESIGN 1.2)
+# Why a connection of a client was closed, or not taken, for others' sake.
+CONNECTION_REASONS: Final = ("address_limit", "worker_limit", "made_room")
 SPAN_OUTCOMES: Final = ("exported", "dropped")
 BACK_CODES: Final = ("backend_4xx", "backend_5xx", "bad_gateway", "no_healthy_target", "gateway_timeout")
 SIDES: Final = ("client", "backend", "refused")  # refused: to clients too, and billed to nobody (X11)
@@ -65,6 +67,7 @@ BACKEND_ERRORS: Final = {code: 56 + index for index, code in enumerate(BACK_CODE
 LIMIT_REFUSALS: Final = {level: 64 + index for index, level in enumerate(LIMIT_LEVELS)}
 SHADOW_REFUSALS: Final = {level: 72 + index for index, level in enumerate(SHADOW_LEVELS)}
 SPANS: Final = {outcome: 76 + index for index, outcome in enumerate(SPAN_OUTCOMES)}
+CONNECTIONS: Final = {reason: 88 + index for index, reason in enumerate(CONNECTION_REASONS)}
 
 
 def egress_cell(side: str, network: str, basis: str) -> int:

@@ -13,6 +13,7 @@ from metering.cells import (
     BACKEND_ERRORS,
     BASES,
     CALLS,
+    CONNECTIONS,
     DURATION_BOUNDS_S,
     DURATION_BUCKETS,
     DURATION_SUM_US,
@@ -116,6 +117,12 @@ _FAMILIES: Final = (
         "counter",
         "Spans of traced exchanges; dropped: the receiver took them not, or not fast enough.",
         _by("outcome", "tollgate_trace_spans", SPANS),
+    ),
+    _Family(
+        "tollgate_connections_refused",
+        "counter",
+        "Connections not taken, or closed, for others' sake; worker_limit: how often nobody was taken for a while.",
+        _by("reason", "tollgate_connections_refused", CONNECTIONS),
     ),
     _Family("tollgate_egress_bytes", "counter", "Bytes sent.", _counters("tollgate_egress_bytes", _EGRESS)),
     _Family(

@@ -142,9 +142,18 @@ class Entry:
     def _has_room(self) -> bool:
         """Where there is none, who has been silent the longest makes some."""
         coming = len(self._handshakes) + len(self._beginning) + len(self._readers)
-        return self._core.has_room(coming) or self._handshakes.let_go_of_oldest()
+        if self._core.has_room(coming):
+            return True
+        self._core.tell_that_full()
+        if self._handshakes.let_go_of_oldest():
+            self._core.count_refused("made_room")
+            return True
+        if not self._beginning:  # Else those first: what they are like is seen when they are clients.
+            self._core.make_room()
+        return False
 
     def _pause(self) -> None:
+        self._core.count_refused("worker_limit")
         self._core.loop.remove_reader(self._socket)
         self._full = self._core.loop.call_later(_FULL_S, self._go_on)
 
@@ -189,9 +198,6 @@ class Entry:
     def _begin(self, reader: HeaderReader, transport: asyncio.Transport, address: Address | None) -> None:
         """The header is read and the transport paused: the client's connection begins."""
         self._readers.discard(reader)
-        if address is not None and self._core.has_too_many(address):
-            transport.abort()
-            return
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
             # The context of now: a handshake goes to its end with the certificate it began with.

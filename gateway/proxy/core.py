@@ -20,6 +20,7 @@ from gateway.proxy.matching import Matcher
 from gateway.proxy.outbox import Outbox
 from gateway.proxy.turns import Turns
 from gateway.routing.router import Router
+from metering.cells import CONNECTIONS
 from metering.meter import Meter, Turning, row_of
 
 if TYPE_CHECKING:
@@ -125,24 +126,35 @@ class Core:
         return self._request_prefix + _LAST_DIGITS[last]
 
     def has_room(self, coming: int) -> bool:
-        """Whether one more client may come, beside ``coming`` that are about to.
+        """Whether one more client may come, beside ``coming`` that are about to."""
+        return len(self.clients) + coming < self.capacity.connections_max
 
-        Where it is the last place, those that have been at rest for the longest are let go, the silent ones first: who
-        asks nothing must not keep out who would.
+    def make_room(self, address: Address | None = None) -> bool:
+        """Lets go of connections at rest, those first that never asked anything, then those that rested the longest.
+
+        Who asks nothing must not keep out who would. ``address``: of this client address alone. False: none is at rest.
         """
-        if len(self.clients) + coming < self.capacity.connections_max:
-            return True
+        resting = [one for one in self.clients if one.may_give_way and (address is None or one.address == address)]
+        for client in heapq.nsmallest(LET_GO_TOGETHER, resting, key=lambda one: (one.has_asked, one.deadline_s)):
+            client.give_way()
+            self.count_refused("made_room")
+        return bool(resting)
+
+    def has_too_many(self, address: Address) -> bool:
+        """Whether this client address has as many connections as one may, and none of them is at rest."""
+        if not self.capacity.is_at_most(address) or self.make_room(address):
+            return False
+        self.count_refused("address_limit")
+        return True
+
+    def tell_that_full(self) -> None:
         if self.now_s - self._full_told_s > _FULL_LOG_INTERVAL_S:
             self._full_told_s = self.now_s
             log.warning("%d connections, the most for this worker's descriptors", self.capacity.connections_max)
-        resting = [client for client in self.clients if client.is_at_rest]
-        for client in heapq.nsmallest(LET_GO_TOGETHER, resting, key=lambda client: client.deadline_s):
-            client.give_way()
-        return False
 
-    def has_too_many(self, address: Address) -> bool:
-        """Whether this client address has as many connections as one may."""
-        return self.capacity.is_at_most(address)
+    def count_refused(self, reason: str) -> None:
+        """A connection that was not taken, or closed, for others' sake."""
+        self.meter.cells[self.anonymous_row + CONNECTIONS[reason]] += 1
 
     def makes_upstream_room(self) -> bool:
         """Whether one more connection may be made to an upstream; one at rest is closed for it where it has to be."""

@@ -60,6 +60,7 @@ class Downstream(Paced):
         "_egress_offset",
         "_scheme",
         "_address",
+        "_is_entered",
         "_address_text",
         "_is_trusted",
         "_forwarded",
@@ -92,6 +93,7 @@ class Downstream(Paced):
         self.wire = Wire(core.meter, self._egress_offset, core.outbox)
         self._scheme = scheme.encode()
         self._address = address
+        self._is_entered = False  # Whether it counts among those of its address.
         self._address_text = b""
         self._is_trusted = False
         self._forwarded = b""
@@ -122,17 +124,20 @@ class Downstream(Paced):
             self._address = peer_address(peer[0])
         self._address_text = address_text(self._address)
         core = self._core
+        if core.has_too_many(self._address):
+            self._state = LINGER
+            self.transport.abort()
+            return
         self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
         self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
+        self._is_entered = True
         core.capacity.enter(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        core = self._core
-        if self in core.clients:
-            core.clients.discard(self)
-            core.capacity.leave(self._address)
+        self._core.clients.discard(self)
+        self._leave()
         self.wire.end(self._core.anonymous_row)
         if self._state is EXCHANGE or self._state is TUNNEL:
             # Forwarding began, so it is a call whatever follows (X10).
@@ -161,6 +166,11 @@ class Downstream(Paced):
     def is_at_rest(self) -> bool:
         return self._state is HEAD
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether a whole head ever came."""
+        return bool(self._request_id)
+
     def deadline_passed(self) -> None:
         self.deadline_s = inf
         if self.transport.get_write_buffer_size():
@@ -175,12 +185,28 @@ class Downstream(Paced):
         else:
             self.transport.abort() if self._state is LINGER else self.transport.close()
 
+    def _leave(self) -> None:
+        if self._is_entered:
+            self._is_entered = False
+            self._core.capacity.leave(self._address)
+
+    @property
+    def address(self) -> Address:
+        """Whose connection it is, by the transport or the PROXY protocol."""
+        return self._address
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether others may have its place: nothing that it asked for is under way, and it has not given way yet."""
+        return self._state is HEAD and self._is_entered
+
     def give_way(self) -> None:
         """Others want what it has: at rest, within a head that is slow to come, or within an exchange that is."""
         if self._state is EXCHANGE and self._content_left and not self.is_write_paused:
             self._drop_upstream()
             self._refuse("request_timeout", "the request's content is slow, and others wait", close=True)
         elif not self.transport.is_closing():
+            self._leave()  # From now on: it is closed in the next turn.
             self._core.outbox.flush()
             self.transport.abort()
 

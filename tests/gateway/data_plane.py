@@ -25,7 +25,7 @@ from gateway.proxy.service import Service
 from gateway.proxy.target_book import TargetBook
 from gateway.routing.router import Router
 from gateway.snapshot_file import Piece, SnapshotFile, encode
-from metering.cells import LIMIT_REFUSALS, METERS, SHADOW_REFUSALS, SPANS
+from metering.cells import CONNECTIONS, LIMIT_REFUSALS, METERS, SHADOW_REFUSALS, SPANS
 from metering.clock import VirtualClock
 from metering.counter_file import CounterFileReader, row_cells, row_key
 from tests.node import ROOT, free_port
@@ -88,6 +88,7 @@ _NAMES = {
     **{cell: f"limit_refused:{level}" for level, cell in LIMIT_REFUSALS.items()},
     **{cell: f"shadow_refused:{level}" for level, cell in SHADOW_REFUSALS.items()},
     **{cell: f"spans:{outcome}" for outcome, cell in SPANS.items()},
+    **{cell: f"connections:{reason}" for reason, cell in CONNECTIONS.items()},
 }
 
 
