@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import resource
@@ -29,6 +28,7 @@ from gateway.entry.entry import Entry
 from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.client_address import network
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target import Target
@@ -74,7 +74,7 @@ class Worker:
                 fields_max=bounds["fields_max"],
                 target_bytes_max=bounds["target_max"],
             ),
-            tuple(ipaddress.ip_network(cidr) for cidr in boot["trusted_proxies"]),
+            tuple(network(cidr) for cidr in boot["trusted_proxies"]),
         )
         if boot["access_log"] is not None:
             self._core.access_log = AccessLog(loop, boot["access_log"])

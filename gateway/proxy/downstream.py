@@ -7,7 +7,6 @@ requests mean (`client.py`).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import struct
 import time
@@ -19,12 +18,12 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
-from gateway.proxy.client_address import address_text, peer_address, vouched_for
+from gateway.proxy.client_address import UNKNOWN, Address, address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.matching import Match
 from gateway.proxy.progress import unsent_bytes
-from gateway.proxy.service import Address, Service
+from gateway.proxy.service import Service
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL, State
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.proxy.wire import Wire
@@ -41,7 +40,6 @@ from metering.cells import (
 )
 
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
-UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
 _NO_LIMITS: Final = LimitSet(())
@@ -202,9 +200,9 @@ class Downstream:
             self._close_transport()
 
     def client_address(self) -> Address:
-        """The peer, or, where the peer is a trusted proxy, the last address it did not vouch for."""
+        """The peer, or, where the peer is a trusted proxy, the last address that is no trusted proxy's."""
         field = self.head.forwarded_for if self._is_trusted else b""
-        return (vouched_for(field, self._core.trusts) if field else None) or self._address
+        return vouched_for(field, self._core.trusts, self._address) if field else self._address
 
     # --- flow control: who reads slowly is read from slowly, and memory stays flat
 

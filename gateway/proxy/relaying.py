@@ -15,13 +15,13 @@ from gateway.http.errors import ProtocolError
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
+from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
 from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import UNKNOWN, Downstream
+from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match
-from gateway.proxy.service import Address
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -16,12 +15,12 @@ from gateway.limits.limit import Limit
 from gateway.limits.quota import Quota, QuotaLimitSet
 from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
+from gateway.proxy.client_address import UNKNOWN, Address, network
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
 from gateway.routing.path import rule_form
 from gateway.routing.router import RouteTree
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
 MakeQuota = Callable[[str, dict[str, Any]], Quota]  # name, {"slot", "calls", "per", "timezone"}
 RowOf = Callable[[str, str, str, str], int]  # account, instance, region, service -> first cell
@@ -101,16 +100,16 @@ class KeyRule:
 
 
 class AddressRule:
-    """`allow` and `deny` by client address; deny wins, an empty allow lets everyone in."""
+    """`allow` and `deny` by client address; deny wins, an empty allow lets everyone in whose address is known."""
 
     __slots__ = ("_allow", "_deny")
 
     def __init__(self, allow: list[str], deny: list[str]) -> None:
-        self._allow = [ipaddress.ip_network(cidr) for cidr in allow]
-        self._deny = [ipaddress.ip_network(cidr) for cidr in deny]
+        self._allow = [network(cidr) for cidr in allow]
+        self._deny = [network(cidr) for cidr in deny]
 
     def admits(self, address: Address) -> bool:
-        if any(address in network for network in self._deny):
+        if address is UNKNOWN or any(address in network for network in self._deny):
             return False
         return not self._allow or any(address in network for network in self._allow)
 

@@ -125,9 +125,10 @@ class WorkerProcess:
         access_log: Path | None = None,
         tracing: dict[str, Any] | None = None,
         clock: dict[str, float] | None = None,
+        is_dual_stack: bool = False,
         **client: Any,
     ) -> None:
-        """``entry``: what its listener has besides an address and a network."""
+        """``entry``: what its listener has besides an address and a network. ``is_dual_stack``: IPv4 through IPv6."""
         self.folder = folder
         self.log = folder / "worker.log"
         self._entry = {"network": "internet", "tls": None} | (entry or {})
@@ -138,7 +139,11 @@ class WorkerProcess:
         self.port = free_port()
         self._version = 0
         self._limits = LimitTable.create(folder / "pool.lim")
-        self._listening = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listening = (
+            socket.create_server(("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+            if is_dual_stack
+            else socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        )
         self._generation = 0
         self._client = {
             "head_timeout": 1.0,
