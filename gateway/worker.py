@@ -73,6 +73,7 @@ class Worker:
                 head_bytes_max=bounds["head_max"],
                 fields_max=bounds["fields_max"],
                 target_bytes_max=bounds["target_max"],
+                keeps_lookalikes=bounds["underscore_fields"] == "keep",
             ),
             tuple(network(cidr) for cidr in boot["trusted_proxies"]),
         )

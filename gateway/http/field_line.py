@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from gateway.http.grammar import FIELD
@@ -26,14 +27,22 @@ class FieldLine:
         self.kind = kind
 
 
+def _is_plain(name: bytes, value: bytes) -> int:
+    return PLAIN
+
+
 class FieldLines:
-    """The lines of one direction. ``kinds``: which names the gateway reads or drops, to what it knows them as."""
+    """The lines of one direction. ``kinds``: which names the gateway reads or drops, to what it knows them as.
 
-    __slots__ = ("_kinds", "_repeats", "known")
+    ``other_kind``: of a name, in lower case, that is not there, and its value.
+    """
 
-    def __init__(self, kinds: dict[bytes, int]) -> None:
+    __slots__ = ("_kinds", "_other_kind", "_repeats", "known")
+
+    def __init__(self, kinds: dict[bytes, int], other_kind: Callable[[bytes, bytes], int] = _is_plain) -> None:
         self.known: dict[bytes, FieldLine] = {}  # by the whole line without its CRLF
         self._kinds = kinds
+        self._other_kind = other_kind
         self._repeats = Repeats()
 
     def read(self, line: bytes) -> FieldLine | None:
@@ -41,8 +50,9 @@ class FieldLines:
         if FIELD.fullmatch(line) is None:
             return None
         name, _, value = line.partition(b":")
-        name = name.lower()
-        field = FieldLine(name, value.strip(b" \t"), self._kinds.get(name, PLAIN))
+        name, value = name.lower(), value.strip(b" \t")
+        kind = self._kinds.get(name)
+        field = FieldLine(name, value, self._other_kind(name, value) if kind is None else kind)
         if len(line) <= LINE_BYTES_MAX and self._repeats.saw(line):
             if len(self.known) >= LINES_MAX:
                 self.known.clear()

@@ -186,8 +186,8 @@ class ClientConnection(Admitting):
                 self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
                 return False
             self._key = key
-            if keys.strip:
-                head.fields = keys.stripped(head.fields)
+            if keys.strip or head.has_odd_names:
+                head.fields = keys.forwarded(head)
         return True
 
     def _preflighted(self, unmatched: Unmatched) -> Match | None:

@@ -59,7 +59,6 @@ class Downstream:
         "_scheme",
         "_address",
         "_address_text",
-        "_is_trusted",
         "_forwarded",
         "transport",
         "wire",
@@ -99,10 +98,9 @@ class Downstream:
         self._scheme = scheme.encode()
         self._address = address
         self._address_text = b""
-        self._is_trusted = False
         self._forwarded = b""
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any callback uses it
-        self.head = RequestHead()
+        self.head = RequestHead(keeps_lookalikes=core.bounds.keeps_lookalikes)
         self._buffer = b""
         self._is_read_paused = False
         self.is_write_paused = False
@@ -136,7 +134,7 @@ class Downstream:
             self._address = peer_address(peer[0])
         self._address_text = address_text(self._address)
         core = self._core
-        self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
+        self.head.is_from_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
         self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
@@ -201,7 +199,7 @@ class Downstream:
 
     def client_address(self) -> Address:
         """The peer, or, where the peer is a trusted proxy, the last address that is no trusted proxy's."""
-        field = self.head.forwarded_for if self._is_trusted else b""
+        field = self.head.forwarded_for if self.head.is_from_trusted else b""
         return vouched_for(field, self._core.trusts, self._address) if field else self._address
 
     # --- flow control: who reads slowly is read from slowly, and memory stays flat

@@ -108,9 +108,9 @@ class Relaying(Downstream):
             line = head.method + b" " + target.base_path + match.forwarded
         host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
-            named_host = head.forwarded_host if self._is_trusted and head.forwarded_host else head.host
+            named_host = head.forwarded_host if self.head.is_from_trusted and head.forwarded_host else head.host
             tail = appended_forwarded_fields(
-                head, self._address_text, self._scheme, named_host, is_trusted=self._is_trusted
+                head, self._address_text, self._scheme, named_host, is_trusted=self.head.is_from_trusted
             )
         else:
             if head.host is not self._tail_host:

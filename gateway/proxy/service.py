@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from gateway.http.fields import without_fields
+from gateway.http.fields import without_fields, without_lookalikes
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
@@ -94,9 +94,12 @@ class KeyRule:
         self._admitted[hash(value)] = (value, known[1])
         return known[1]
 
-    def stripped(self, fields: bytes) -> bytes:
-        """The field section without the key's field."""
-        return without_fields(fields, {self._name})
+    def forwarded(self, head: RequestHead) -> bytes:
+        """The field section for upstream: the key's field alone says the key, or none does."""
+        fields = head.fields
+        if head.has_odd_names and not head.keeps_lookalikes:
+            fields = without_lookalikes(fields, self._name)
+        return without_fields(fields, {self._name}) if self.strip else fields
 
 
 class AddressRule:

@@ -31,7 +31,7 @@ class TracedConnection(ObservedConnection):
     def _reset(self, bytes_in: int, *, has_head: bool = False) -> None:
         super()._reset(bytes_in)
         self._trace: TraceContext = (
-            self._tracer.join(self.head, is_trusted=self._is_trusted) if has_head else self._tracer.begin()
+            self._tracer.join(self.head, is_trusted=self.head.is_from_trusted) if has_head else self._tracer.begin()
         )
 
     def _report(self) -> None:

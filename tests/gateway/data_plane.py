@@ -152,6 +152,7 @@ class WorkerProcess:
             "head_max": 32 * 1024,
             "fields_max": 128,
             "target_max": 8 * 1024,
+            "underscore_fields": "drop",
         } | client
         self.write_snapshot(services, instances)
         self.start()

@@ -43,6 +43,14 @@ def test_a_line_is_read_into_its_parts_and_known_when_it_came_again(
         assert (lines.known.get(line) is field) is is_known
 
 
+def test_the_kind_of_other_names_is_asked_for_with_their_values() -> None:
+    lines = FieldLines({b"host": KIND}, lambda name, value: len(name) + len(value))
+    for line, kind in ((b"Host: a", KIND), (b"X-Y: abc ", 6), (b"X-Y:", 3)):
+        field = lines.read(line)
+        assert field is not None
+        assert field.kind == kind
+
+
 @pytest.mark.parametrize("line", [b"", b"X", b": x", b"A : x", b" A: x", b"A: \x00", b"A: x\r", b"A: x\n", b"A: x\r\n"])
 def test_a_malformed_line_is_refused_each_time(lines: FieldLines, line: bytes) -> None:
     """RFC 9112 5: field-line; 5.1: no space before the colon; RFC 9110 5.5: no control in a value."""
@@ -74,7 +82,7 @@ def test_lines_that_came_again_do_not_pile_up(lines: FieldLines) -> None:
     assert max(sizes) == LINES_MAX
 
 
-NAMES = b"Host Connection TE X-Request-Id Via Content-Length Accept Date Upgrade X-One".split()
+NAMES = b"Host Connection TE X-Request-Id Via Content-Length Accept Date Upgrade X-One X_One X-Real-IP X_Via".split()
 VALUES = (b"a", b"b:80", b"close", b"3", b"keep-alive, X-One", b"trailers", b"", b"upgrade")
 SECTIONS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)).map(lambda field: field[0] + b": " + field[1]),
