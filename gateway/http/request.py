@@ -10,6 +10,7 @@ from gateway.http.fields import without_fields
 from gateway.http.forwarding_names import says_where_from, usual_spelling
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
 from gateway.http.request_line import MethodAndPath, method_and_path
+from gateway.http.via import hops
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
 
@@ -86,6 +87,7 @@ class RequestHead:
         "forwarded_for",
         "forwarded_host",
         "forwarded_proto",
+        "hops",
         "_sound_host",
         "has_odd_names",
         "host",
@@ -121,6 +123,7 @@ class RequestHead:
         self.forwarded_proto = b""
         self.forwarded_host = b""
         self.via = b""
+        self.hops = 0  # through this gateway, by `Via`
         self.request_id = b""
         self.has_odd_names = False  # Whether a name that goes on has any other characters than hyphens in it.
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
@@ -182,6 +185,7 @@ class RequestHead:
             self.is_marked = self.expects_continue = self.takes_trailers = self.has_odd_names = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
             self.forwarded_proto = self.forwarded_host = b""
+            self.hops = 0
         host = self._read_fields(lines)
         if host is None and self.is_http11:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
@@ -305,6 +309,7 @@ class RequestHead:
             self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
         elif kind == _VIA:
             self.via = self.via + b", " + value if self.via else value
+            self.hops += hops(value)
         elif kind == _FORWARDED_PROTO:
             self.forwarded_proto = value
         elif kind == _FORWARDED_HOST:

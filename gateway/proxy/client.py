@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
+from gateway.http.via import HOPS_MAX
 from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
 from gateway.proxy.matching import Match, Unmatched
@@ -123,6 +124,9 @@ class ClientConnection(Admitting):
         if row != self.wire.row:
             self.wire.turn_to(row, self._started_ns)
         self._meter.cells[row + INGRESS] += head_bytes
+        if head.is_marked and head.hops >= HOPS_MAX:
+            self._refuse("loop_detected", f"the request has passed {HOPS_MAX} gateways of this kind already")
+            return
         if match.has_checks:
             if not self._passes_checks(match.service):
                 return

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.data_plane import Raw, service, worker
+from gateway.http.via import HOPS_MAX
+from tests.gateway.data_plane import Raw, instance, service, worker
 from tests.gateway.rfc.conversation import Conversation, head
 from tests.gateway.rfc.raw_upstream import RawUpstream
 
@@ -226,6 +227,31 @@ def test_other_spellings_may_be_kept(raw_upstream: RawUpstream, tmp_path: Path) 
         fields = raw_upstream.requests[0].fields
         assert (fields.get("x_real_ip"), fields.get("content_length")) == ("1", "3")
         assert "x-real-ip" not in fields
+
+
+def test_a_chain_of_gateways_is_none_too_long_and_a_circle_ends(tmp_path: Path, raw_upstream: RawUpstream) -> None:
+    """RFC 9110 7.6.3: a worker that is its own upstream. One request is no more calls than a way may have gateways."""
+    raw_upstream.reset()
+    with worker(tmp_path, service("out", raw_upstream.port)) as running:
+        circle = service("circle", running.port, strip_path=False, upstream={"retries": 1})
+        chain = service("chain", running.port, strip_path=True)  # /chain/chain/out leaves after each its first segment
+        running.apply([circle, chain, service("out", raw_upstream.port)], {"one": instance()})
+        with Raw(running.port) as client:
+            status, _, content = client.send(head(line=b"GET /circle HTTP/1.1")).answer()
+            assert (status, b"urn:tollgate:loop_detected" in content) == (508, True)
+            assert client.send(head(b"Via: 1.1 a", line=b"GET /circle HTTP/1.1")).answer()[0] == 508
+            content = b"5\r\nhello\r\n0\r\n\r\n"
+            post = head(b"Transfer-Encoding: chunked", line=b"POST /circle HTTP/1.1") + content
+            assert client.send(post).answer()[0] == 508
+        counts = running.counts()["circle"]
+        assert counts["calls"] == 3 * HOPS_MAX
+        assert counts["frontend_error:loop_detected"] == 3
+        with Raw(running.port) as client:
+            target = b"/chain" * (HOPS_MAX - 1) + b"/out/x"
+            assert client.send(head(line=b"GET " + target + b" HTTP/1.1")).answer()[0] == 200
+            assert client.send(head(line=b"GET /chain" + target + b" HTTP/1.1")).answer()[0] == 508
+            assert client.send(head(line=b"GET /out/x HTTP/1.1")).answer()[0] == 200  # The refusal left nothing behind.
+        assert raw_upstream.requests[0].fields["via"] == ", ".join(["1.1 tollgate"] * HOPS_MAX)
 
 
 @pytest.mark.parametrize("value", [b"", b"a b", b"x" * 129, b'a"b', b"a,b"])
