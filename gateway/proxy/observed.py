@@ -15,6 +15,7 @@ from gateway.proxy.access_log import AccessLog
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.client_address import Address, address_shown
 from gateway.proxy.core import Core
+from gateway.proxy.matching import Refusal
 from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
@@ -101,6 +102,10 @@ class ObservedConnection(ClientConnection):
         self._status = PROBLEMS[code].status
         self._outcome = code
         super()._answer(code, detail, fields)
+
+    def _revoke(self, refusal: Refusal) -> None:
+        self._outcome = refusal.code
+        super()._revoke(refusal)
 
     def _answer_preflight(self, fields: bytes) -> None:
         self._status = 204

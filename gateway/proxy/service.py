@@ -75,9 +75,10 @@ class KeyRule:
     def has_bounds(self) -> bool:
         return any(key.limit is not None or key.quota is not None for _, key in self._keys.values())
 
-    def value_in(self, head: RequestHead) -> bytes | None:
-        """The key's field value. A field that stands twice is no key."""
-        return head.single(self._name)
+    def key_in(self, head: RequestHead) -> Key | None:
+        """The key that a request has. A field that stands twice is no key."""
+        value = head.single(self._name)
+        return None if value is None else self.key_of(value)
 
     def key_of(self, value: bytes) -> Key | None:
         """The key, or None.
@@ -170,6 +171,7 @@ class Service:
         "ignores_slash",
         "instance",
         "is_plainly_limited",
+        "is_replaced",
         "is_websocket",
         "keys",
         "prefix",
@@ -199,6 +201,7 @@ class Service:
         self.id: str = document["id"]
         self.instance = instance
         self.row = row
+        self.is_replaced = False  # A snapshot has another in its place, or none.
         self.prefix: str = "" if document["path"] == "/" else document["path"]
         self.prefix_bytes = len(self.prefix)
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
@@ -250,6 +253,14 @@ class Service:
         self.routes: RouteTree[Route] | None = None
         if read_routes is not None:
             self.routes = RouteTree(read_routes, lambda r: route(r["id"], r["methods"], r["path"], r["limit"]))
+
+    def is_successor_of(self, other: Service) -> bool:
+        """Whether it is the same service of the same account, as a later snapshot has it."""
+        return (self.id, self.instance.id, self.instance.account) == (
+            other.id,
+            other.instance.id,
+            other.instance.account,
+        )
 
     def look_at_instance(self) -> None:
         """``has_checks`` False: only size and limits stand between a request and its upstream, and one test says so."""

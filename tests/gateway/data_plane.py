@@ -126,6 +126,7 @@ class WorkerProcess:
         tracing: dict[str, Any] | None = None,
         clock: dict[str, float] | None = None,
         is_dual_stack: bool = False,
+        drain_s: float = 3.0,
         **client: Any,
     ) -> None:
         """``entry``: what its listener has besides an address and a network. ``is_dual_stack``: IPv4 through IPv6."""
@@ -134,6 +135,7 @@ class WorkerProcess:
         self._entry = {"network": "internet", "tls": None} | (entry or {})
         self._clock = clock or {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0}
         self._trusted_proxies = trusted_proxies or []
+        self._drain_s = drain_s
         self._access_log = None if access_log is None else str(access_log)
         self._tracing = tracing
         self.port = free_port()
@@ -179,7 +181,7 @@ class WorkerProcess:
             "clock": self._clock,
             "client": self._client,
             "trusted_proxies": self._trusted_proxies,
-            "drain_s": 3.0,
+            "drain_s": self._drain_s,
             "access_log": self._access_log,
             "tracing": self._tracing,
         }
