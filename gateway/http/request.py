@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.http.connection_login import is_login
 from gateway.http.errors import ProtocolError
 from gateway.http.field_line import PLAIN, FieldLine, FieldLines
 from gateway.http.fields import without_fields
@@ -33,6 +34,7 @@ _LOOKALIKE: Final = 15
 # From here on they go on where they stand.
 _NOTED: Final = 16
 _ODD: Final = 16
+_LOGIN: Final = 17
 _KINDS: Final[dict[bytes, int]] = {
     b"host": _HOST,
     b"content-length": _CONTENT_LENGTH,
@@ -58,6 +60,8 @@ _READ_TOO: Final = frozenset((b"max-forwards", b"access-control-request-method")
 
 
 def _other_kind(name: bytes, value: bytes) -> int:
+    if name == b"authorization":
+        return _LOGIN if is_login(value) else PLAIN
     if says_where_from(name):
         return _WHERE_FROM
     usual = usual_spelling(name)
@@ -98,6 +102,7 @@ class RequestHead:
         "keeps_lookalikes",
         "known",
         "lines",
+        "logs_in",
         "query",
         "request_id",
         "takes_trailers",
@@ -125,6 +130,7 @@ class RequestHead:
         self.via = b""
         self.hops = 0  # through this gateway, by `Via`
         self.request_id = b""
+        self.logs_in = False  # Whether it logs in the connection that it goes on by.
         self.has_odd_names = False  # Whether a name that goes on has any other characters than hyphens in it.
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
         self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
@@ -186,6 +192,7 @@ class RequestHead:
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
             self.forwarded_proto = self.forwarded_host = b""
             self.hops = 0
+            self.logs_in = False
         host = self._read_fields(lines)
         if host is None and self.is_http11:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
@@ -257,7 +264,11 @@ class RequestHead:
                         raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
                     length = value
                 elif kind >= _NOTED:
-                    self.is_marked = self.has_odd_names = True
+                    self.is_marked = True
+                    if kind == _LOGIN:
+                        self.logs_in = True
+                    else:
+                        self.has_odd_names = True
                 else:
                     if kept is None:
                         kept = lines[1:index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
 from gateway.http.field_line import PLAIN, FieldLines
 from gateway.http.fields import without_fields
@@ -20,6 +21,13 @@ _TRANSFER_ENCODING: Final = 3
 _UPGRADE: Final = 4
 _DATE: Final = 5
 _DROPPED: Final = 6
+_LOGIN: Final = 7
+
+
+def _other_kind(name: bytes, value: bytes) -> int:
+    return _LOGIN if name == b"www-authenticate" and asks_for_login(value) else PLAIN
+
+
 _LINES: Final = FieldLines(
     {
         b"content-length": _CONTENT_LENGTH,
@@ -35,7 +43,8 @@ _LINES: Final = FieldLines(
         b"x-request-id": _DROPPED,
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
-    }
+    },
+    _other_kind,
 )
 
 STATUS_LINES_MAX: Final = 256
@@ -68,7 +77,7 @@ def _status_line(line: bytes) -> StatusLine:
 class ResponseHead:
     """One per upstream connection, filled anew by each answer. ``status_line`` ends in CRLF, ``fields`` too."""
 
-    __slots__ = ("fields", "framing", "is_dated", "keeps_alive", "status", "status_line", "upgrade")
+    __slots__ = ("fields", "framing", "is_dated", "keeps_alive", "logs_in", "status", "status_line", "upgrade")
 
     def __init__(self) -> None:
         self.status = 0
@@ -78,6 +87,7 @@ class ResponseHead:
         self.keeps_alive = True
         self.upgrade = b""
         self.is_dated = False
+        self.logs_in = False  # Whether it is part of the login of the connection that it came by.
 
     def parse(self, data: bytes, *, to_head_request: bool) -> int:
         """Reads one head; returns its length, 0 while it is not whole. Raises ProtocolError (bad_gateway)."""
@@ -98,7 +108,7 @@ class ResponseHead:
         self.status = status = status_line.status
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
-        self.is_dated = False
+        self.is_dated = self.logs_in = False
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -122,6 +132,8 @@ class ResponseHead:
                     if length is not None or not value.isdigit() or len(value) > 18:
                         raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed or repeated")
                     length = value
+                elif kind == _LOGIN:
+                    self.logs_in = True
                 else:
                     if kept is None:
                         kept = lines[1:index]

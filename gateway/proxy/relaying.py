@@ -22,6 +22,7 @@ from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match
+from gateway.proxy.pinned import Pinned
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
@@ -39,6 +40,7 @@ class Relaying(Downstream):
         # the connection
         "_tail",
         "_tail_host",
+        "_pinned",
         # the exchange
         "_has_content_begun",
         "_text",
@@ -51,6 +53,7 @@ class Relaying(Downstream):
         super().__init__(core, network, scheme, address)
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
+        self._pinned: Pinned | None = None
         self._has_content_begun = False
         self._text = b""
         self._pending: list[bytes] = []
@@ -59,6 +62,11 @@ class Relaying(Downstream):
 
     def _is_exchanging(self) -> bool:
         return self._state is EXCHANGE
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._pinned is not None:
+            self._pinned.close()
 
     # --- forwarding
 
@@ -80,6 +88,10 @@ class Relaying(Downstream):
         if self._pending:
             # It waited for a connection that never came; before this head it would be a request of its own.
             self._pending = []
+        if self._pinned is not None and (pinned := self._pinned.take(match.service)) is not None:
+            self._text = self._request_text(match, pinned.target)
+            self._send_head(match, pinned.target, pinned)
+            return
         if target is None:
             target = match.service.targets.pick(core.now_s, self)
         if target is None:
@@ -228,6 +240,14 @@ class Relaying(Downstream):
             self._count_call()
             if upstream is not None:
                 upstream.deadline_s = self._core.now_s + service.response_timeout_s
+
+    def pin(self, upstream: UpstreamConnection) -> None:
+        """The exchange ends on a connection that this client logs in: it is no other client's any more."""
+        service = self._service
+        assert service is not None
+        if self._pinned is None:
+            self._pinned = Pinned()
+        self._pinned.put(service.id, upstream)
 
     # --- the answer, called by the upstream connection
 

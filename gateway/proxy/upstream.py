@@ -16,6 +16,7 @@ from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
 
 if TYPE_CHECKING:
+    from gateway.proxy.pinned import Pinned
     from gateway.proxy.relaying import Relaying
 
 
@@ -49,6 +50,7 @@ class UpstreamConnection:
         "egress_offset",
         "head",
         "is_reused",
+        "owner",
         "phase",
         "pool",
         "target",
@@ -66,6 +68,7 @@ class UpstreamConnection:
         self.wire = Wire(core.meter, self.egress_offset, core.outbox)
         self.head = ResponseHead()
         self.is_reused = False
+        self.owner: Pinned | None = None  # of the client who logged it in
         self.deadline_s = inf
         # for the exchange
         self.client: Relaying | None = None
@@ -196,7 +199,10 @@ class UpstreamConnection:
         if self.head.keeps_alive and client.is_content_sent and self.pool.takes_back:
             if client.is_write_paused and self.transport is not None:
                 self.transport.resume_reading()  # That client's slowness is not the next one's.
-            self.rest()
+            if self.head.logs_in or client.head.logs_in or self.owner is not None:
+                client.pin(self)
+            else:
+                self.rest()
         else:
             self.abort()
         client.end_answer(self.head.status, trailers)
@@ -218,6 +224,12 @@ class UpstreamConnection:
         pool = self.pool
         self.deadline_s = self._core.now_s + pool.idle_s
         pool.idle[self] = None
+
+    def rest_for(self, owner: Pinned) -> None:
+        """Waits for the next exchange of the client that logged it in, for as long as another would in its pool."""
+        self.owner = owner
+        self.is_reused = True
+        self.deadline_s = self._core.now_s + self.pool.idle_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
@@ -254,6 +266,8 @@ class UpstreamConnection:
     def _leave_rest(self) -> None:
         """At once, not when the closing is done: in between, a request that took it would be lost."""
         self.pool.idle.pop(self, None)
+        if self.owner is not None:
+            self.owner.forget(self)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf
