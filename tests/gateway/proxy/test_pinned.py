@@ -87,11 +87,15 @@ def test_a_login_by_the_clients_last_request_ends_too(running: WorkerProcess, nt
 @pytest.mark.parametrize("scheme", ["NTLM", "ntlm", "Negotiate", "NEGOTIATE", "Kerberos"])
 def test_an_upstream_need_not_say_that_it_was_logged_in(tmp_path: Path, scheme: str) -> None:
     """A client may begin with its credentials, and an answer of 200 shows nothing of it."""
-    with origin_of(LoggedIn(greets=False).serve) as origin, worker(tmp_path, service("s", origin.port)) as running:
-        with Raw(running.port) as alice, Raw(running.port) as bob:
-            assert ask(alice, f"Authorization: {scheme} alice") == (200, "alice")
-            assert ask(bob) == (200, "nobody")
-            assert ask(alice) == (200, "alice")
+    with (
+        origin_of(LoggedIn(greets=False).serve) as origin,
+        worker(tmp_path, service("s", origin.port)) as running,
+        Raw(running.port) as alice,
+        Raw(running.port) as bob,
+    ):
+        assert ask(alice, f"Authorization: {scheme} alice") == (200, "alice")
+        assert ask(bob) == (200, "nobody")
+        assert ask(alice) == (200, "alice")
 
 
 @pytest.mark.parametrize(
@@ -105,11 +109,15 @@ def test_an_upstream_need_not_say_that_it_was_logged_in(tmp_path: Path, scheme: 
 )
 def test_a_challenged_connection_stays_with_who_was_challenged(tmp_path: Path, challenges: str) -> None:
     """The challenge is of the connection: the answer to it has to come by the same."""
-    with origin_of(LoggedIn(challenges).serve) as origin, worker(tmp_path, service("s", origin.port)) as running:
-        with Raw(running.port) as alice, Raw(running.port) as bob:
-            assert ask(alice)[0] == 401
-            assert ask(bob)[0] == 401
-            assert len(origin.peers) == 2
+    with (
+        origin_of(LoggedIn(challenges).serve) as origin,
+        worker(tmp_path, service("s", origin.port)) as running,
+        Raw(running.port) as alice,
+        Raw(running.port) as bob,
+    ):
+        assert ask(alice)[0] == 401
+        assert ask(bob)[0] == 401
+        assert len(origin.peers) == 2
 
 
 @pytest.mark.parametrize("fields", [(), ("Authorization: Basic x",), ("Authorization: Bearer NTLM",)])
