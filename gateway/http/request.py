@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.connection_login import is_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import PLAIN, FieldLine, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines
 from gateway.http.fields import without_fields
 from gateway.http.forwarding_names import says_where_from, usual_spelling
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
@@ -53,15 +53,14 @@ _KINDS: Final[dict[bytes, int]] = {
     b"trailer": _DROPPED,
     b"proxy-authorization": _DROPPED,
     b"http2-settings": _DROPPED,
+    b"authorization": BY_VALUE,
     b"proxy": _DROPPED,  # No field that anybody sends; as `HTTP_PROXY` it would turn a CGI's own requests.
 }
 # Read elsewhere in the gateway.
 _READ_TOO: Final = frozenset((b"max-forwards", b"access-control-request-method"))
 
 
-def _other_kind(name: bytes, value: bytes) -> int:
-    if name == b"authorization":
-        return _LOGIN if is_login(value) else PLAIN
+def _kind_of_name(name: bytes) -> int:
     if says_where_from(name):
         return _WHERE_FROM
     usual = usual_spelling(name)
@@ -70,7 +69,11 @@ def _other_kind(name: bytes, value: bytes) -> int:
     return _LOOKALIKE if usual in _KINDS or usual in _READ_TOO or says_where_from(usual) else _ODD
 
 
-_LINES: Final = FieldLines(_KINDS, _other_kind)
+def _kind_of_value(authorization: bytes) -> int:
+    return _LOGIN if is_login(authorization) else PLAIN
+
+
+_LINES: Final = FieldLines(_KINDS, _kind_of_name, _kind_of_value)
 _NO_LINES: Final[list[FieldLine]] = []
 _NOTHING_READ: Final = MethodAndPath(b"", b"", b"")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"

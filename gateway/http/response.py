@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
 from gateway.http.fields import without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
 
@@ -24,8 +24,8 @@ _DROPPED: Final = 6
 _LOGIN: Final = 7
 
 
-def _other_kind(name: bytes, value: bytes) -> int:
-    return _LOGIN if name == b"www-authenticate" and asks_for_login(value) else PLAIN
+def _kind_of_value(www_authenticate: bytes) -> int:
+    return _LOGIN if asks_for_login(www_authenticate) else PLAIN
 
 
 _LINES: Final = FieldLines(
@@ -43,8 +43,9 @@ _LINES: Final = FieldLines(
         b"x-request-id": _DROPPED,
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
+        b"www-authenticate": BY_VALUE,
     },
-    _other_kind,
+    kind_of_value=_kind_of_value,
 )
 
 STATUS_LINES_MAX: Final = 256
