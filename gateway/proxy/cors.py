@@ -40,7 +40,7 @@ class CorsRule:
     def lets_connect(self, head: RequestHead) -> bool:
         """Whether a WebSocket may be opened: browsers let every page open any, and send their cookies along.
 
-        They cannot leave out the origin (RFC 6455 4.1, 10.2), so who sends none is none.
+        They cannot leave out the origin (RFC 6455 4.1, 10.2), so who sends none is no page.
         """
         return self._allowed(head) is not None or not head.has(_ORIGIN)
 
