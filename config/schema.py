@@ -105,6 +105,8 @@ class Client(Strict):
     head_max: ByteSize = 32 * 1024
     fields_max: int = Field(default=128, ge=8, le=1024)
     target_max: ByteSize = 8 * 1024
+    # Names as `X_Real_IP` that CGI and WSGI do not tell from those the gateway reads, writes or drops.
+    underscore_fields: Literal["drop", "keep"] = "drop"
 
 
 class Opening(Strict):

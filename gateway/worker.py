@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import resource
@@ -29,7 +28,9 @@ from gateway.entry.entry import Entry
 from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.client_address import network
 from gateway.proxy.core import SWEEP_INTERVAL_S, ClientBounds, Core
+from gateway.proxy.revocation import Revocation
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target import Target
 from gateway.proxy.target_book import TargetBook
@@ -73,8 +74,9 @@ class Worker:
                 head_bytes_max=bounds["head_max"],
                 fields_max=bounds["fields_max"],
                 target_bytes_max=bounds["target_max"],
+                keeps_lookalikes=bounds["underscore_fields"] == "keep",
             ),
-            tuple(ipaddress.ip_network(cidr) for cidr in boot["trusted_proxies"]),
+            tuple(network(cidr) for cidr in boot["trusted_proxies"]),
         )
         if boot["access_log"] is not None:
             self._core.access_log = AccessLog(loop, boot["access_log"])
@@ -85,6 +87,7 @@ class Worker:
 
             self._core.tracer = Tracer(boot["tracing"]["sample"], boot["tracing"]["queue_max"])
             self._spans = open_export(self._core.tracer, boot)
+        self._revocation = Revocation(self._core, boot["drain_s"])
         self._targets = TargetBook(self._tell_of_target)
         limits = Path(boot["limits"])
         self._builder = RouterBuilder(
@@ -127,9 +130,10 @@ class Worker:
         self._meter.close()
 
     async def _apply(self, path: Path) -> None:
-        """Swaps the snapshot between requests; exchanges under way end on the one they began with."""
+        """Swaps the snapshot between requests. What is under way goes on, where the new one would let it begin too."""
         file = SnapshotFile(path)
         self._core.route_by(await self._in_slices(self._builder.build(file)))
+        await self._revocation.look_again(self._builder.serving)
         await self._in_slices(self._builder.discard())
         self._tell({"at": "applied", "version": file.version})
 
@@ -215,6 +219,7 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await self._core.sweep()
+            await self._revocation.sweep()
             if self._core.access_log is not None:
                 self._core.access_log.flush()
             self._count_spans()

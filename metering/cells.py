@@ -20,6 +20,7 @@ FRONT_CODES: Final = (
     "not_implemented",
     "quota_exceeded",
     "internal_error",
+    "loop_detected",
 )
 # What a request is held to, outermost first; a quota is a key's too.
 LIMIT_LEVELS: Final = ("instance", "service", "route", "key", "quota")

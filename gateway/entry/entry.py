@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import ssl
@@ -17,9 +16,8 @@ from gateway.entry.handshakes import Handshakes
 from gateway.entry.header_reader import HeaderReader
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
-from gateway.proxy.client_address import peer_address
+from gateway.proxy.client_address import UNKNOWN, network, peer_address
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.kinds import make_client
 
 _BACKLOG: Final = 65_535  # The kernel cuts this down to net.core.somaxconn.
@@ -56,7 +54,7 @@ class Entry:
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
         self._is_proxied: bool = listener.get("proxy_protocol", False)
-        self._senders = [ipaddress.ip_network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
+        self._senders = [network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
         self._context: ssl.SSLContext | None = None
         self._is_open = False

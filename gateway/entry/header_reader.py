@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from gateway.entry.proxy_protocol import PREFIX_BYTES, Address, HeaderError, body_bytes, client_of
+from gateway.proxy.client_address import peer_address
 
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 _UNREAD: Final = b""
@@ -68,7 +69,7 @@ class HeaderReader(asyncio.BufferedProtocol):
             self._close("")
             return
         peer = transport.get_extra_info("peername")
-        sender = ipaddress.ip_address(peer[0].partition("%")[0]) if peer else None
+        sender = peer_address(peer[0]) if peer else None
         if self._senders and (sender is None or not any(sender in network for network in self._senders)):
             self._close(f"{sender} is not in proxy_protocol_from")
             return

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from gateway.http.errors import ProtocolError
+from gateway.http.forwarding_names import usual_spelling
 
 # Of a list that a hop acts on. Nobody sends more than a few, and to look at 30 KB of commas took 2 ms.
 LIST_MEMBERS_MAX: Final = 64
@@ -28,3 +29,14 @@ def members(value: bytes, code: str = "head_too_large") -> list[bytes]:
     if value.count(b",") >= LIST_MEMBERS_MAX:
         raise ProtocolError(code, f"a list in a field has more than {LIST_MEMBERS_MAX} members")
     return [member.strip(b" \t") for member in value.split(b",")]
+
+
+def without_lookalikes(fields: bytes, name: bytes) -> bytes:
+    """The section without the fields that some upstreams would take for the one of that name, in lower case."""
+    usual = usual_spelling(name)
+    kept = []
+    for line in fields.split(b"\n"):
+        named = line.partition(b":")[0].lower()
+        if named == name or usual_spelling(named) != usual:
+            kept.append(line)
+    return b"\n".join(kept)

@@ -32,6 +32,7 @@ _TABLE = (
     Problem("head_too_large", 431, "Request Header Fields Too Large", True),
     Problem("internal_error", 500, "Internal Server Error", True),
     Problem("not_implemented", 501, "Not Implemented", True),
+    Problem("loop_detected", 508, "Loop Detected", True),
     Problem("bad_gateway", 502, "Bad Gateway", False),
     Problem("no_healthy_target", 503, "Service Unavailable", False),
     Problem("gateway_timeout", 504, "Gateway Timeout", False),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.http.connection_login import is_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import PLAIN, FieldLine, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines
 from gateway.http.fields import members, without_fields
+from gateway.http.forwarding_names import says_where_from, usual_spelling
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
 from gateway.http.request_line import MethodAndPath, method_and_path
+from gateway.http.via import hops
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
 
@@ -26,27 +29,51 @@ _FORWARDED_PROTO: Final = 10
 _FORWARDED_HOST: Final = 11
 _VIA: Final = 12
 _DROPPED: Final = 13
-_LINES: Final = FieldLines(
-    {
-        b"host": _HOST,
-        b"content-length": _CONTENT_LENGTH,
-        b"connection": _CONNECTION,
-        b"transfer-encoding": _TRANSFER_ENCODING,
-        b"upgrade": _UPGRADE,
-        b"te": _TE,
-        b"expect": _EXPECT,
-        b"x-request-id": _REQUEST_ID,
-        b"x-forwarded-for": _FORWARDED_FOR,
-        b"x-forwarded-proto": _FORWARDED_PROTO,
-        b"x-forwarded-host": _FORWARDED_HOST,
-        b"via": _VIA,
-        b"keep-alive": _DROPPED,
-        b"proxy-connection": _DROPPED,
-        b"trailer": _DROPPED,
-        b"proxy-authorization": _DROPPED,
-        b"http2-settings": _DROPPED,
-    }
-)
+_WHERE_FROM: Final = 14
+_LOOKALIKE: Final = 15
+# From here on they go on where they stand.
+_NOTED: Final = 16
+_ODD: Final = 16
+_LOGIN: Final = 17
+_KINDS: Final[dict[bytes, int]] = {
+    b"host": _HOST,
+    b"content-length": _CONTENT_LENGTH,
+    b"connection": _CONNECTION,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"upgrade": _UPGRADE,
+    b"te": _TE,
+    b"expect": _EXPECT,
+    b"x-request-id": _REQUEST_ID,
+    b"x-forwarded-for": _FORWARDED_FOR,
+    b"x-forwarded-proto": _FORWARDED_PROTO,
+    b"x-forwarded-host": _FORWARDED_HOST,
+    b"via": _VIA,
+    b"keep-alive": _DROPPED,
+    b"proxy-connection": _DROPPED,
+    b"trailer": _DROPPED,
+    b"proxy-authorization": _DROPPED,
+    b"http2-settings": _DROPPED,
+    b"authorization": BY_VALUE,
+    b"proxy": _DROPPED,  # No field that anybody sends; as `HTTP_PROXY` it would turn a CGI's own requests.
+}
+# Read elsewhere in the gateway.
+_READ_TOO: Final = frozenset((b"max-forwards", b"access-control-request-method"))
+
+
+def _kind_of_name(name: bytes) -> int:
+    if says_where_from(name):
+        return _WHERE_FROM
+    usual = usual_spelling(name)
+    if usual == name:
+        return PLAIN
+    return _LOOKALIKE if usual in _KINDS or usual in _READ_TOO or says_where_from(usual) else _ODD
+
+
+def _kind_of_value(authorization: bytes) -> int:
+    return _LOGIN if is_login(authorization) else PLAIN
+
+
+_LINES: Final = FieldLines(_KINDS, _kind_of_name, _kind_of_value)
 _NO_LINES: Final[list[FieldLine]] = []
 _NOTHING_READ: Final = MethodAndPath(b"", b"", b"")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
@@ -56,7 +83,8 @@ _NOT_NAMED_AWAY = frozenset((_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"c
 class RequestHead:
     """One per connection, filled anew by each request, so that a request costs no object.
 
-    ``fields`` is the field section for upstream: whole lines, without hop-by-hop and forwarding fields.
+    ``fields`` is the field section for upstream: whole lines, without hop-by-hop and forwarding fields, and without
+    those that look like fields which the gateway reads, writes or drops to whoever takes `_` for `-`.
     """
 
     __slots__ = (
@@ -66,13 +94,18 @@ class RequestHead:
         "forwarded_for",
         "forwarded_host",
         "forwarded_proto",
+        "hops",
         "_sound_host",
+        "has_odd_names",
         "host",
+        "is_from_trusted",
         "is_http11",
         "is_marked",
         "keeps_alive",
+        "keeps_lookalikes",
         "known",
         "lines",
+        "logs_in",
         "query",
         "request_id",
         "searched",
@@ -81,7 +114,9 @@ class RequestHead:
         "via",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_lookalikes: bool = False) -> None:
+        self.keeps_lookalikes = keeps_lookalikes
+        self.is_from_trusted = False  # Whether the peer's word on where a request comes from is passed on.
         self.known = _NOTHING_READ  # method and path: what a route is found by
         self.query = b""  # with its "?", or empty
         self.is_http11 = True
@@ -97,8 +132,11 @@ class RequestHead:
         self.forwarded_proto = b""
         self.forwarded_host = b""
         self.via = b""
+        self.hops = 0  # through this gateway, by `Via`
         self.request_id = b""
         self.searched = 0  # How much of a head that is not whole yet was looked through.
+        self.logs_in = False  # Whether it logs in the connection that it goes on by.
+        self.has_odd_names = False  # Whether a name that goes on has any other characters than hyphens in it.
         self.is_marked = False  # Whether any of the rarer fields above is set: one test clears them all.
         self._sound_host = b""  # The last Host that matched its grammar: a connection's requests repeat it.
 
@@ -163,9 +201,11 @@ class RequestHead:
         self.query = query
         self.known = known
         if self.is_marked:
-            self.is_marked = self.expects_continue = self.takes_trailers = False
+            self.is_marked = self.expects_continue = self.takes_trailers = self.has_odd_names = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
             self.forwarded_proto = self.forwarded_host = b""
+            self.hops = 0
+            self.logs_in = False
         host = self._read_fields(lines)
         if host is None and self.is_http11:
             # RFC 9112 3.2: a server MUST respond with a 400 to an HTTP/1.1 request that lacks a Host, in any form.
@@ -236,6 +276,12 @@ class RequestHead:
                     if length is not None or not CONTENT_LENGTH.fullmatch(value):
                         raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
                     length = value
+                elif kind >= _NOTED:
+                    self.is_marked = True
+                    if kind == _LOGIN:
+                        self.logs_in = True
+                    else:
+                        self.has_odd_names = True
                 else:
                     if kept is None:
                         kept = lines[1:index]
@@ -246,6 +292,8 @@ class RequestHead:
                         coding = value.lower() if coding is None else coding + b"," + value.lower()
                     elif kind == _UPGRADE:
                         upgrade = value
+                    elif self._goes_on(kind):
+                        kept.append(line)
                     else:
                         self._read_rare(kind, value)
                     continue
@@ -266,6 +314,9 @@ class RequestHead:
             self.content_length = int(length)
         return host
 
+    def _goes_on(self, kind: int) -> bool:
+        return (kind == _WHERE_FROM and self.is_from_trusted) or (kind == _LOOKALIKE and self.keeps_lookalikes)
+
     def _read_rare(self, kind: int, value: bytes) -> None:
         if kind == _TE:
             # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
@@ -280,6 +331,7 @@ class RequestHead:
             self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
         elif kind == _VIA:
             self.via = self.via + b", " + value if self.via else value
+            self.hops += hops(value)
         elif kind == _FORWARDED_PROTO:
             self.forwarded_proto = value
         elif kind == _FORWARDED_HOST:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
 from gateway.http.fields import members, without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
 
@@ -21,6 +22,13 @@ _TRANSFER_ENCODING: Final = 3
 _UPGRADE: Final = 4
 _DATE: Final = 5
 _DROPPED: Final = 6
+_LOGIN: Final = 7
+
+
+def _kind_of_value(www_authenticate: bytes) -> int:
+    return _LOGIN if asks_for_login(www_authenticate) else PLAIN
+
+
 _LINES: Final = FieldLines(
     {
         b"content-length": _CONTENT_LENGTH,
@@ -36,7 +44,9 @@ _LINES: Final = FieldLines(
         b"x-request-id": _DROPPED,
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
-    }
+        b"www-authenticate": BY_VALUE,
+    },
+    kind_of_value=_kind_of_value,
 )
 
 STATUS_LINES_MAX: Final = 256
@@ -69,7 +79,17 @@ def _status_line(line: bytes) -> StatusLine:
 class ResponseHead:
     """One per upstream connection, filled anew by each answer. ``status_line`` ends in CRLF, ``fields`` too."""
 
-    __slots__ = ("fields", "framing", "is_dated", "keeps_alive", "searched", "status", "status_line", "upgrade")
+    __slots__ = (
+        "fields",
+        "framing",
+        "is_dated",
+        "keeps_alive",
+        "logs_in",
+        "searched",
+        "status",
+        "status_line",
+        "upgrade",
+    )
 
     def __init__(self) -> None:
         self.status = 0
@@ -80,6 +100,7 @@ class ResponseHead:
         self.upgrade = b""
         self.is_dated = False
         self.searched = 0  # How much of a head that is not whole yet was looked through.
+        self.logs_in = False  # Whether it is part of the login of the connection that it came by.
 
     def parse(self, data: bytes, *, to_head_request: bool, at: int = 0) -> int:
         """Reads one head from ``at`` on; returns its length, 0 while it is not whole.
@@ -111,7 +132,7 @@ class ResponseHead:
         self.status = status = status_line.status
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
-        self.is_dated = False
+        self.is_dated = self.logs_in = False
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -135,6 +156,8 @@ class ResponseHead:
                     if length is not None or not value.isdigit() or len(value) > 18:
                         raise ProtocolError("bad_gateway", "the upstream's Content-Length is malformed or repeated")
                     length = value
+                elif kind == _LOGIN:
+                    self.logs_in = True
                 else:
                     if kept is None:
                         kept = lines[1:index]

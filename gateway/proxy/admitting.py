@@ -8,11 +8,11 @@ import time
 
 from gateway.limits.limit import Bound
 from gateway.limits.waiting import Waiting, WaitingRoom
+from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.matching import Match
 from gateway.proxy.relaying import Relaying
-from gateway.proxy.service import Address, Key, Route, Service
+from gateway.proxy.service import Key, Route, Service
 from gateway.proxy.state import LINGER
 from metering.cells import LIMIT_REFUSALS, REFUSED_BESIDE_CLIENT, SHADOW_REFUSALS
 

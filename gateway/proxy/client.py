@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
+from gateway.http.via import HOPS_MAX
 from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
 from gateway.proxy.downstream import REFUSALS_PATIENCE
-from gateway.proxy.matching import Match, Unmatched
+from gateway.proxy.matching import Match, Refusal, Unmatched
 from gateway.proxy.service import Service
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
 from gateway.proxy.turns import REQUESTS_TOGETHER_MAX
 from metering.cells import INGRESS
 
+_NO_UPGRADE: Final = Refusal(
+    "upgrade_required", "this service is WebSocket only", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+)
+# Some readers take content for content here, others for the first of the other protocol.
+_CONTENT_OF_HANDSHAKE: Final = Refusal("bad_request", "a WebSocket handshake has no content")
+_SUSPENDED: Final = Refusal("account_suspended", "the account is suspended")
+_ADDRESS: Final = Refusal("forbidden", "the client's address is not allowed here")
+_ORIGIN: Final = Refusal("forbidden", "the origin is not allowed here")
+_NO_KEY: Final = Refusal("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
+_GONE: Final = Refusal("no_route", "the service is no longer here")
 PIPELINED_BYTES_MAX: Final = 64 * 1024  # Beyond it reading stops until the exchange under way has ended.
 
 
@@ -161,6 +173,9 @@ class ClientConnection(Admitting):
         if row != self.wire.row:
             self.wire.turn_to(row, self._started_ns)
         self._meter.cells[row + INGRESS] += head_bytes
+        if head.is_marked and head.hops >= HOPS_MAX:
+            self._refuse("loop_detected", f"the request has passed {HOPS_MAX} gateways of this kind already")
+            return
         if match.has_checks:
             if not self._passes_checks(match.service):
                 return
@@ -192,41 +207,127 @@ class ClientConnection(Admitting):
         self._refuse(unmatched.code, unmatched.detail, unmatched.fields, close=unmatched.closes)
 
     def _passes_checks(self, service: Service) -> bool:
-        """Protocol, account state, address and key; refuses where one of them does."""
+        """Refuses where anything stands against it; else the head is what may go on."""
+        head, cors, keys = self.head, service.cors, service.keys
+        if head.upgrade and not service.is_websocket:
+            head.upgrade = b""
+        refusal = self._refusal(service)
+        if cors is not None and (refusal is None or refusal is _NO_KEY):
+            if refusal is None and preflight_method(head) is not None:
+                self._take_preflight(cors)
+                return False
+            self._cors_fields = cors.fields(head)
+        if refusal is not None:
+            self._refuse(refusal.code, refusal.detail, refusal.fields, close=refusal.closes)
+            return False
+        if keys is not None and (keys.strip or head.has_odd_names):
+            head.fields = keys.forwarded(head)
+        return True
+
+    def _refusal(self, service: Service) -> Refusal | None:
+        """What stands against the request's having the service: protocol, account state, address, origin or key.
+
+        Asked when it begins, and again where a snapshot has changed the service meanwhile.
+        """
         head = self.head
         if service.is_websocket:
             if head.upgrade.lower() != b"websocket":
-                fields = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-                self._refuse("upgrade_required", "this service is WebSocket only", fields)
-                return False
+                return _NO_UPGRADE
             if head.content_length:
-                # Some readers take content for content here, others for the first of the other protocol.
-                self._refuse("bad_request", "a WebSocket handshake has no content", close=True)
-                return False
-        elif head.upgrade:
-            head.upgrade = b""
+                return _CONTENT_OF_HANDSHAKE
         if not service.instance.is_serving:
-            self._refuse("account_suspended", "the account is suspended")
-            return False
+            return _SUSPENDED
         if service.addresses is not None and not service.addresses.admits(self.client_address()):
-            self._refuse("forbidden", "the client's address is not allowed here")
-            return False
-        if service.cors is not None:
+            return _ADDRESS
+        cors = service.cors
+        if cors is not None:
             if preflight_method(head) is not None:
-                self._take_preflight(service.cors)
-                return False
-            self._cors_fields = service.cors.fields(head)
-        keys = service.keys
-        if keys is not None:
-            value = keys.value_in(head)
-            key = None if value is None else keys.key_of(value)
-            if key is None:
-                self._refuse("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
-                return False
-            self._key = key
-            if keys.strip:
-                head.fields = keys.stripped(head.fields)
-        return True
+                return None  # Browsers send no key with it.
+            if service.is_websocket and not cors.lets_connect(head):
+                return _ORIGIN
+        if service.keys is not None:
+            self._key = service.keys.key_in(head)
+            if self._key is None:
+                return _NO_KEY
+        return None
+
+    # --- where a snapshot has changed the service meanwhile
+
+    def is_in_doubt(self, serving: AbstractSet[str]) -> bool:
+        """Whether what is under way began by what holds no longer. ``serving``: instances that may."""
+        match = self._match
+        if match is None:
+            return False
+        return match.service.is_replaced or match.service.instance.id not in serving
+
+    def look_again(self, serving: AbstractSet[str]) -> bool:
+        """Ends at once what may not stay: a tunnel, its handshake, who waits for capacity.
+
+        True: it is another exchange that would not begin now, and is to be ended by and by. Of an instance that may
+        not serve nothing is billed from here on (X15).
+        """
+        match = self._match
+        assert match is not None
+        if match.service.instance.id not in serving:
+            self._bill_nobody()
+        refusal = self._refusal_now(match.service)
+        if refusal is None or not (match.is_websocket or self._waiting is not None):
+            return refusal is not None
+        self._revoke(refusal)
+        return False
+
+    def end_by(self, began_ns: int) -> None:
+        """The time is over that an exchange was given; it may be over by itself, or allowed again."""
+        match = self._match
+        if match is not None and self._started_ns == began_ns:
+            refusal = self._refusal_now(match.service)
+            if refusal is not None:
+                self._revoke(refusal)
+
+    @property
+    def began_ns(self) -> int:
+        return self._started_ns
+
+    def _refusal_now(self, before: Service) -> Refusal | None:
+        """What stands against the request by the routes of now."""
+        found = self._core.matcher.find(self.head)
+        if isinstance(found, Unmatched):
+            return found
+        service = found.service
+        if not service.is_successor_of(before) or (self._state is TUNNEL and not service.is_websocket):
+            return _GONE
+        refusal = self._refusal(service)
+        if refusal is None and (self._state is TUNNEL or self._is_answered):
+            self._match = found  # No other target is chosen any more, and what holds for the service holds for it.
+        return refusal
+
+    def _revoke(self, refusal: Refusal) -> None:
+        """Ends what is under way; answered where an answer can be given still."""
+        if self._waiting is not None:
+            self._waiting.is_gone = True
+            self._waiting = None
+            self._refuse(refusal.code, refusal.detail, refusal.fields, close=True)
+            return
+        self._drop_upstream()
+        if self._state is TUNNEL:
+            self._end_exchange()
+            self._close()
+        elif self._is_answered:
+            self._cut_short()
+        elif self.is_counted:
+            self._closes_after = True
+            self._answer(refusal.code, refusal.detail, refusal.fields)
+        else:
+            self._refuse(refusal.code, refusal.detail, refusal.fields, close=True)
+
+    def _bill_nobody(self) -> None:
+        row = self._core.anonymous_row
+        if self._row != row:
+            now_ns = time.monotonic_ns()
+            self._row = row
+            self.wire.turn_to(row, now_ns)
+            if self._upstream is not None:
+                self._upstream.wire.turn_to(row, now_ns)
 
     def _preflighted(self, unmatched: Unmatched) -> Match | None:
         """Routes seldom take OPTIONS; a preflight goes by the route that takes the method it asks for."""

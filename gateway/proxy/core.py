@@ -54,6 +54,7 @@ class ClientBounds:
     head_bytes_max: int = 32 * 1024
     fields_max: int = 128
     target_bytes_max: int = 8 * 1024
+    keeps_lookalikes: bool = False  # of names that the gateway reads, writes or drops
 
 
 class Core:

@@ -37,6 +37,13 @@ class CorsRule:
         allowed = self._allowed(head)
         return b"Vary: Origin\r\n" if allowed is None else allowed + self._for_answers
 
+    def lets_connect(self, head: RequestHead) -> bool:
+        """Whether a WebSocket may be opened: browsers let every page open any, and send their cookies along.
+
+        They cannot leave out the origin (RFC 6455 4.1, 10.2), so who sends none is no page.
+        """
+        return self._allowed(head) is not None or not head.has(_ORIGIN)
+
     def preflight(self, head: RequestHead) -> bytes | None:
         """Whole lines that permit what a preflight asks for; None where its origin is not allowed."""
         allowed = self._allowed(head)

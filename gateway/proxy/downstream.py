@@ -7,7 +7,6 @@ requests mean (`client.py`).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import struct
 import time
@@ -18,12 +17,12 @@ from typing import Final, cast
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
-from gateway.proxy.client_address import address_text, peer_address, vouched_for
+from gateway.proxy.client_address import UNKNOWN, Address, address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
 from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.matching import Match
 from gateway.proxy.paced import Paced
-from gateway.proxy.service import Address, Service
+from gateway.proxy.service import Service
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
 from gateway.proxy.wire import Wire
 from metering.cells import (
@@ -42,7 +41,6 @@ from metering.cells import (
 # A connection that was refused so often in a row waits for its turn behind the others: a flood of refusals is theirs.
 REFUSALS_PATIENCE: Final = 4
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
-UNKNOWN: Final[Address] = ipaddress.IPv4Address(0)
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
 _NO_LIMITS: Final = LimitSet(())
@@ -62,7 +60,6 @@ class Downstream(Paced):
         "_address",
         "_is_entered",
         "_address_text",
-        "_is_trusted",
         "_forwarded",
         "wire",
         "head",
@@ -95,9 +92,8 @@ class Downstream(Paced):
         self._address = address
         self._is_entered = False  # Whether it counts among those of its address.
         self._address_text = b""
-        self._is_trusted = False
         self._forwarded = b""
-        self.head = RequestHead()
+        self.head = RequestHead(keeps_lookalikes=core.bounds.keeps_lookalikes)
         self._buffer = b""
         self._buffer_at = 0  # Where what is still to be read begins, while requests wait for a turn.
         self._refusals = 0  # in a row, since a request was forwarded
@@ -128,7 +124,7 @@ class Downstream(Paced):
             self._state = LINGER
             self.transport.abort()
             return
-        self._is_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
+        self.head.is_from_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
         self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
@@ -216,9 +212,9 @@ class Downstream(Paced):
             self._close_transport()
 
     def client_address(self) -> Address:
-        """The peer, or, where the peer is a trusted proxy, the last address it did not vouch for."""
-        field = self.head.forwarded_for if self._is_trusted else b""
-        return (vouched_for(field, self._core.trusts) if field else None) or self._address
+        """The peer, or, where the peer is a trusted proxy, the last address that is no trusted proxy's."""
+        field = self.head.forwarded_for if self.head.is_from_trusted else b""
+        return vouched_for(field, self._core.trusts, self._address) if field else self._address
 
     @property
     def service_idle_timeout_s(self) -> float:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from gateway.proxy.client import ClientConnection
+from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
-from gateway.proxy.downstream import UNKNOWN
 from gateway.proxy.observed import ObservedConnection
-from gateway.proxy.service import Address
 from gateway.proxy.traced import TracedConnection
 
 

@@ -98,17 +98,26 @@ class Match(MethodAndPath):
         return None if target is None or target.is_probed_down else target
 
 
-class Unmatched:
-    """Why a request goes nowhere. ``fields`` are whole lines for the answer; ``service`` is known from routing on."""
+class Refusal:
+    """What a request is refused by. ``fields`` are whole lines for the answer, ``closes``: the connection too."""
 
-    __slots__ = ("closes", "code", "detail", "fields", "service")
+    __slots__ = ("closes", "code", "detail", "fields")
 
-    def __init__(self, code: str, detail: str, service: Service | None = None, fields: bytes = b"") -> None:
+    def __init__(self, code: str, detail: str, fields: bytes = b"") -> None:
         self.code = code
         self.detail = detail
         self.fields = fields
-        self.service = service
         self.closes = code == "bad_request"
+
+
+class Unmatched(Refusal):
+    """Why a request goes nowhere. ``service`` is known from routing on."""
+
+    __slots__ = ("service",)
+
+    def __init__(self, code: str, detail: str, service: Service | None = None, fields: bytes = b"") -> None:
+        super().__init__(code, detail, fields)
+        self.service = service
 
 
 class Matcher:

@@ -13,8 +13,9 @@ from gateway.http.problem import PROBLEMS
 from gateway.http.response import ResponseHead
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.client import ClientConnection
+from gateway.proxy.client_address import Address, address_shown
 from gateway.proxy.core import Core
-from gateway.proxy.service import Address
+from gateway.proxy.matching import Refusal
 from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
@@ -102,6 +103,10 @@ class ObservedConnection(ClientConnection):
         self._outcome = code
         super()._answer(code, detail, fields)
 
+    def _revoke(self, refusal: Refusal) -> None:
+        self._outcome = refusal.code
+        super()._revoke(refusal)
+
     def _answer_preflight(self, fields: bytes) -> None:
         self._status = 204
         super()._answer_preflight(fields)
@@ -137,7 +142,7 @@ class ObservedConnection(ClientConnection):
             "instance": "-" if service is None else service.instance.id,
             "service": "-" if service is None else service.id,
             "route": "-" if match is None else match.route.id,
-            "client": str(self.client_address()),
+            "client": address_shown(self.client_address()),
             # Without the query, which may hold what is nobody's business.
             "method": head.method.decode("ascii", "replace") or "-",
             "path": head.path.decode("ascii", "replace") or "-",

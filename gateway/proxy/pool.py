@@ -53,5 +53,5 @@ class Pool:
     def retire(self) -> None:
         """No snapshot has a target of it any more: what rests closes now, what is under way at its end."""
         self.is_retired = True
-        for connection in list(self.idle):
-            connection.abort()
+        for connection in [one for one in self.connections if one.is_reused and one.client is None]:
+            connection.abort()  # Those too that rest for the client who logged them in.

@@ -15,13 +15,14 @@ from gateway.http.errors import ProtocolError
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
+from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
 from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import UNKNOWN, Downstream
+from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
 from gateway.proxy.matching import Match
-from gateway.proxy.service import Address
+from gateway.proxy.pinned import Pinned
 from gateway.proxy.slow import make_room
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
@@ -41,6 +42,7 @@ class Relaying(Downstream):
         # the connection
         "_tail",
         "_tail_host",
+        "_pinned",
         # the exchange
         "_has_content_begun",
         "_rate_due_s",
@@ -54,6 +56,7 @@ class Relaying(Downstream):
         super().__init__(core, network, scheme, address)
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
+        self._pinned: Pinned | None = None
         self._has_content_begun = False
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
@@ -63,6 +66,11 @@ class Relaying(Downstream):
 
     def _is_exchanging(self) -> bool:
         return self._state is EXCHANGE
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._pinned is not None:
+            self._pinned.close()
 
     # --- forwarding
 
@@ -87,6 +95,10 @@ class Relaying(Downstream):
         if self._pending:
             # It waited for a connection that never came; before this head it would be a request of its own.
             self._pending = []
+        if self._pinned is not None and (pinned := self._pinned.take(match.service)) is not None:
+            self._text = self._request_text(match, pinned.target)
+            self._send_head(match, pinned.target, pinned)
+            return
         if target is None:
             target = match.service.targets.pick(core.now_s, self)
         if target is None:
@@ -117,9 +129,9 @@ class Relaying(Downstream):
             line = head.method + b" " + target.base_path + match.forwarded
         host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
-            named_host = head.forwarded_host if self._is_trusted and head.forwarded_host else head.host
+            named_host = head.forwarded_host if self.head.is_from_trusted and head.forwarded_host else head.host
             tail = appended_forwarded_fields(
-                head, self._address_text, self._scheme, named_host, is_trusted=self._is_trusted
+                head, self._address_text, self._scheme, named_host, is_trusted=self.head.is_from_trusted
             )
         else:
             if head.host is not self._tail_host:
@@ -268,6 +280,14 @@ class Relaying(Downstream):
         if self._decoder is None or not self._decoder.has_more or upstream is None or upstream.is_write_paused:
             return  # On when the upstream stands, or takes more: `resume_reading` asks again.
         self._read_content(b"")
+
+    def pin(self, upstream: UpstreamConnection) -> None:
+        """The exchange ends on a connection that this client logs in: it is no other client's any more."""
+        service = self._service
+        assert service is not None
+        if self._pinned is None:
+            self._pinned = Pinned()
+        self._pinned.put(service.id, upstream)
 
     # --- the answer, called by the upstream connection
 

@@ -113,6 +113,7 @@ class RouterBuilder:
             service.look_at_instance()
         for id, (_, service, limits) in self._services.items():
             if id not in services or services[id][1] is not service:
+                service.is_replaced = True
                 self._replaced.append((service, limits))
         self._book.swap()
         self._burst_ms, self._instances, self._services = file.burst_ms, instances, services
@@ -122,6 +123,11 @@ class RouterBuilder:
     def rows(self) -> set[int]:
         """Those of the services that requests may come for, now or when the build under way is done."""
         return {service.row for _, service, _ in self._services.values()} | self._rows_made
+
+    @property
+    def serving(self) -> set[str]:
+        """Ids of the instances that may serve."""
+        return {id for id, (_, instance, _) in self._instances.items() if instance.is_serving}
 
     def discard(self) -> Generator[None, None, None]:
         """Lets go of what the last build replaced, service by service: a million objects at once take 60 ms."""

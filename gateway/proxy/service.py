@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from gateway.http.fields import without_fields
+from gateway.http.fields import without_fields, without_lookalikes
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
 from gateway.limits.quota import Quota, QuotaLimitSet
 from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
+from gateway.proxy.client_address import UNKNOWN, Address, network
 from gateway.proxy.cors import CorsRule
 from gateway.proxy.retry_budget import RetryBudget
 from gateway.routing.path import rule_form
 from gateway.routing.router import RouteTree
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
 MakeQuota = Callable[[str, dict[str, Any]], Quota]  # name, {"slot", "calls", "per", "timezone"}
 RowOf = Callable[[str, str, str, str], int]  # account, instance, region, service -> first cell
@@ -76,9 +75,10 @@ class KeyRule:
     def has_bounds(self) -> bool:
         return any(key.limit is not None or key.quota is not None for _, key in self._keys.values())
 
-    def value_in(self, head: RequestHead) -> bytes | None:
-        """The key's field value. A field that stands twice is no key."""
-        return head.single(self._name)
+    def key_in(self, head: RequestHead) -> Key | None:
+        """The key that a request has. A field that stands twice is no key."""
+        value = head.single(self._name)
+        return None if value is None else self.key_of(value)
 
     def key_of(self, value: bytes) -> Key | None:
         """The key, or None.
@@ -95,22 +95,25 @@ class KeyRule:
         self._admitted[hash(value)] = (value, known[1])
         return known[1]
 
-    def stripped(self, fields: bytes) -> bytes:
-        """The field section without the key's field."""
-        return without_fields(fields, {self._name})
+    def forwarded(self, head: RequestHead) -> bytes:
+        """The field section for upstream: the key's field alone says the key, or none does."""
+        fields = head.fields
+        if head.has_odd_names and not head.keeps_lookalikes:
+            fields = without_lookalikes(fields, self._name)
+        return without_fields(fields, {self._name}) if self.strip else fields
 
 
 class AddressRule:
-    """`allow` and `deny` by client address; deny wins, an empty allow lets everyone in."""
+    """`allow` and `deny` by client address; deny wins, an empty allow lets everyone in whose address is known."""
 
     __slots__ = ("_allow", "_deny")
 
     def __init__(self, allow: list[str], deny: list[str]) -> None:
-        self._allow = [ipaddress.ip_network(cidr) for cidr in allow]
-        self._deny = [ipaddress.ip_network(cidr) for cidr in deny]
+        self._allow = [network(cidr) for cidr in allow]
+        self._deny = [network(cidr) for cidr in deny]
 
     def admits(self, address: Address) -> bool:
-        if any(address in network for network in self._deny):
+        if address is UNKNOWN or any(address in network for network in self._deny):
             return False
         return not self._allow or any(address in network for network in self._allow)
 
@@ -168,6 +171,7 @@ class Service:
         "ignores_slash",
         "instance",
         "is_plainly_limited",
+        "is_replaced",
         "is_websocket",
         "keys",
         "prefix",
@@ -197,6 +201,7 @@ class Service:
         self.id: str = document["id"]
         self.instance = instance
         self.row = row
+        self.is_replaced = False  # A snapshot has another in its place, or none.
         self.prefix: str = "" if document["path"] == "/" else document["path"]
         self.prefix_bytes = len(self.prefix)
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
@@ -248,6 +253,14 @@ class Service:
         self.routes: RouteTree[Route] | None = None
         if read_routes is not None:
             self.routes = RouteTree(read_routes, lambda r: route(r["id"], r["methods"], r["path"], r["limit"]))
+
+    def is_successor_of(self, other: Service) -> bool:
+        """Whether it is the same service of the same account, as a later snapshot has it."""
+        return (self.id, self.instance.id, self.instance.account) == (
+            other.id,
+            other.instance.id,
+            other.instance.account,
+        )
 
     def look_at_instance(self) -> None:
         """``has_checks`` False: only size and limits stand between a request and its upstream, and one test says so."""

@@ -6,9 +6,9 @@ import time
 from typing import Any, Final
 
 from gateway.proxy.access_log import AccessLog
+from gateway.proxy.client_address import Address, address_shown
 from gateway.proxy.core import Core
 from gateway.proxy.observed import ObservedConnection
-from gateway.proxy.service import Address
 from gateway.proxy.trace_context import TraceContext, state_in
 from gateway.proxy.tracer import Span, Tracer
 
@@ -31,7 +31,7 @@ class TracedConnection(ObservedConnection):
     def _reset(self, bytes_in: int, *, has_head: bool = False) -> None:
         super()._reset(bytes_in)
         self._trace: TraceContext = (
-            self._tracer.join(self.head, is_trusted=self._is_trusted) if has_head else self._tracer.begin()
+            self._tracer.join(self.head, is_trusted=self.head.is_from_trusted) if has_head else self._tracer.begin()
         )
 
     def _report(self) -> None:
@@ -54,7 +54,7 @@ class TracedConnection(ObservedConnection):
             "url.scheme": self._scheme.decode(),
             # Without the query, as in the access log.
             "url.path": head.path.decode("ascii", "replace"),
-            "client.address": str(self.client_address()),
+            "client.address": address_shown(self.client_address()),
             "network.peer.address": self._address_text.decode(),
             "network.protocol.version": "1.1" if head.is_http11 else "1.0",
             "tollgate.request.id": self._request_id.decode(),

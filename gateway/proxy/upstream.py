@@ -16,6 +16,7 @@ from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
 
 if TYPE_CHECKING:
+    from gateway.proxy.pinned import Pinned
     from gateway.proxy.relaying import Relaying
 
 
@@ -56,6 +57,7 @@ class UpstreamConnection:
         "head",
         "is_reused",
         "is_write_paused",
+        "owner",
         "phase",
         "pool",
         "target",
@@ -76,6 +78,7 @@ class UpstreamConnection:
         self.is_write_paused = False
         self._is_read_paused = False
         self._is_queued = False  # Whether it has asked for a turn.
+        self.owner: Pinned | None = None  # of the client who logged it in
         self.deadline_s = inf
         # for the exchange
         self.client: Relaying | None = None
@@ -243,7 +246,10 @@ class UpstreamConnection:
         self.phase = PHASE_HEAD
         if self.head.keeps_alive and client.is_content_sent and self.pool.takes_back:
             self.resume_reading()  # That client's slowness is not the next one's.
-            self.rest()
+            if self.head.logs_in or client.head.logs_in or self.owner is not None:
+                client.pin(self)
+            else:
+                self.rest()
         else:
             self.abort()
         client.end_answer(self.head.status, trailers)
@@ -265,6 +271,12 @@ class UpstreamConnection:
         pool = self.pool
         self.deadline_s = self._core.now_s + pool.idle_s
         pool.idle[self] = None
+
+    def rest_for(self, owner: Pinned) -> None:
+        """Waits for the next exchange of the client that logged it in, for as long as another would in its pool."""
+        self.owner = owner
+        self.is_reused = True
+        self.deadline_s = self._core.now_s + self.pool.idle_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.upstreams.discard(self)
@@ -301,6 +313,8 @@ class UpstreamConnection:
     def _leave_rest(self) -> None:
         """At once, not when the closing is done: in between, a request that took it would be lost."""
         self.pool.idle.pop(self, None)
+        if self.owner is not None:
+            self.owner.forget(self)
 
     def deadline_passed(self) -> None:
         self.deadline_s = inf

@@ -128,21 +128,31 @@ class WorkerProcess:
         tracing: dict[str, Any] | None = None,
         clock: dict[str, float] | None = None,
         descriptors: int | None = None,
+        is_dual_stack: bool = False,
+        drain_s: float = 3.0,
         **client: Any,
     ) -> None:
-        """``entry``: what its listener has besides an address and a network; ``descriptors``: how many it may have."""
+        """``entry``: what its listener has besides an address and a network. ``is_dual_stack``: IPv4 through IPv6.
+
+        ``descriptors``: how many it may have.
+        """
         self._descriptors = descriptors
         self.folder = folder
         self.log = folder / "worker.log"
         self._entry = {"network": "internet", "tls": None} | (entry or {})
         self._clock = clock or {"rate": 1.0, "real_anchor": 0.0, "virtual_anchor": 0.0}
         self._trusted_proxies = trusted_proxies or []
+        self._drain_s = drain_s
         self._access_log = None if access_log is None else str(access_log)
         self._tracing = tracing
         self.port = free_port()
         self._version = 0
         self._limits = LimitTable.create(folder / "pool.lim")
-        self._listening = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listening = (
+            socket.create_server(("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
+            if is_dual_stack
+            else socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        )
         self._generation = 0
         self._client = {
             "head_timeout": 1.0,
@@ -151,6 +161,7 @@ class WorkerProcess:
             "head_max": 32 * 1024,
             "fields_max": 128,
             "target_max": 8 * 1024,
+            "underscore_fields": "drop",
         } | client
         self.write_snapshot(services, instances)
         self.start()
@@ -177,7 +188,7 @@ class WorkerProcess:
             "clock": self._clock,
             "client": self._client,
             "trusted_proxies": self._trusted_proxies,
-            "drain_s": 3.0,
+            "drain_s": self._drain_s,
             "access_log": self._access_log,
             "tracing": self._tracing,
         }

@@ -149,6 +149,17 @@ def test_headers_are_taken_from_named_senders_only(tmp_path: Path, upstream: int
             assert ("127.0.0.1 is not in proxy_protocol_from" in running.log.read_text()) is not is_served
 
 
+def test_a_sender_on_a_dual_stack_socket_is_known_by_its_ipv4_address(tmp_path: Path, upstream: int) -> None:
+    entry = {"proxy_protocol": True, "proxy_protocol_from": ["127.0.0.0/8"]}
+    mapped = header(0x21, 0x21, bytes(10) + b"\xff\xff" + socket.inet_aton("203.0.113.7") + bytes(16 + 4))
+    with worker(
+        tmp_path, service("open", upstream, deny=["198.51.100.0/24"]), entry=entry, is_dual_stack=True
+    ) as running:
+        for first in (FROM_203, mapped):
+            with Raw(running.port, first) as client:
+                assert forwarded_for(client) == "203.0.113.7"
+
+
 def test_a_bad_header_is_told_once(tmp_path: Path, upstream: int) -> None:
     with worker(tmp_path, service("open", upstream), entry=PROXIED) as running:
         for _ in range(20):

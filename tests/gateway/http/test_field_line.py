@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.field_line import LINE_BYTES_MAX, LINES_MAX, PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, LINE_BYTES_MAX, LINES_MAX, NAME_BYTES_MAX, NAMES_MAX, PLAIN, FieldLines
 from gateway.http.request import RequestHead
 from gateway.http.response import ResponseHead
 
@@ -43,6 +43,37 @@ def test_a_line_is_read_into_its_parts_and_known_when_it_came_again(
         assert (lines.known.get(line) is field) is is_known
 
 
+def test_the_kind_of_other_names_is_asked_for_once_and_that_by_value_for_each_line() -> None:
+    asked: list[bytes] = []
+
+    def kind_of_name(name: bytes) -> int:
+        asked.append(name)
+        return len(name)
+
+    lines = FieldLines({b"host": KIND, b"by": BY_VALUE}, kind_of_name, lambda value: 10 + len(value))
+    given = ((b"Host: a", KIND), (b"X-Y: abc ", 3), (b"x-y:", 3), (b"By: abc ", 13), (b"BY:", 10), (b"By: a", 11))
+    for line, kind in given:
+        field = lines.read(line)
+        assert field is not None
+        assert field.kind == kind
+    assert asked == [b"x-y"]
+
+
+def test_names_do_not_pile_up() -> None:
+    asked: list[bytes] = []
+
+    def kind_of_name(name: bytes) -> int:
+        asked.append(name)
+        return PLAIN
+
+    lines = FieldLines({b"host": KIND}, kind_of_name)
+    longest = b"x" * NAME_BYTES_MAX
+    names = [longest, longest + b"x", *(b"x-%d" % number for number in range(2 * NAMES_MAX))]
+    for name in (*names, *names):
+        lines.read(name + b": 1")
+    assert len(asked) == 2 * len(names) - (NAMES_MAX - 1)
+
+
 @pytest.mark.parametrize("line", [b"", b"X", b": x", b"A : x", b" A: x", b"A: \x00", b"A: x\r", b"A: x\n", b"A: x\r\n"])
 def test_a_malformed_line_is_refused_each_time(lines: FieldLines, line: bytes) -> None:
     """RFC 9112 5: field-line; 5.1: no space before the colon; RFC 9110 5.5: no control in a value."""
@@ -74,7 +105,7 @@ def test_lines_that_came_again_do_not_pile_up(lines: FieldLines) -> None:
     assert max(sizes) == LINES_MAX
 
 
-NAMES = b"Host Connection TE X-Request-Id Via Content-Length Accept Date Upgrade X-One".split()
+NAMES = b"Host Connection TE X-Request-Id Via Content-Length Accept Date Upgrade X-One X_One X-Real-IP X_Via".split()
 VALUES = (b"a", b"b:80", b"close", b"3", b"keep-alive, X-One", b"trailers", b"", b"upgrade")
 SECTIONS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)).map(lambda field: field[0] + b": " + field[1]),

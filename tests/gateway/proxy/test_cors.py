@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
+from tests.gateway.proxy.origins import answering, origin_of
 from tests.node import origin
 
 APP = "https://app.example.com"
@@ -114,3 +115,59 @@ def test_the_rule_of_one_answer_does_not_reach_the_next(running: WorkerProcess) 
 def test_without_a_rule_options_are_the_upstreams(running: WorkerProcess) -> None:
     assert "access-control-allow-origin" not in preflight(running, "/none/bytes/1", "GET")[1]
     assert running.counts().get("none", {})["calls"] == 1
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.fixture
+def sockets(tmp_path: Path) -> Iterator[WorkerProcess]:
+    """WebSocket services: one with a rule, one that any origin may open, one without a rule."""
+    with (
+        origin_of(answering(SWITCH)) as upstream,
+        worker(
+            tmp_path,
+            service("ws", upstream.port, protocol="websocket", cors=rule(APP, "https://other.example.com")),
+            service("any", upstream.port, protocol="websocket", cors=rule("*")),
+            service("none", upstream.port, protocol="websocket"),
+        ) as made,
+    ):
+        yield made
+
+
+def handshake(running: WorkerProcess, path: str, *fields: str) -> int:
+    with Raw(running.port) as client:
+        lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", *fields, "", ""]
+        return client.send("\r\n".join(lines).encode()).head()[0]
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        ["https://evil.example"],
+        ["null"],
+        ["http://app.example.com"],
+        ["https://app.example.com:8443"],
+        ["https://app.example.com.evil.example"],
+        ["https://APP.example.com"],
+        [APP, "https://evil.example"],
+        [APP, APP],
+        [f"{APP}, https://evil.example"],
+        [""],
+        ["*"],
+    ],
+)
+def test_a_page_of_another_origin_opens_no_websocket(sockets: WorkerProcess, origins: list[str]) -> None:
+    """Cross-site WebSocket hijacking: there is no preflight, and the user's cookies are with the handshake."""
+    assert handshake(sockets, "/ws", *[f"Origin: {origin}" for origin in origins]) == 403
+    counts = sockets.counts()["ws"]
+    assert counts["frontend_error:forbidden"] == 1
+    assert "websocket_connections" not in counts
+
+
+def test_who_may_opens_one_and_so_does_what_is_no_browser(sockets: WorkerProcess) -> None:
+    assert handshake(sockets, "/ws", f"Origin: {APP}") == 101
+    assert handshake(sockets, "/ws") == 101
+    for path in ("/any", "/none"):
+        assert handshake(sockets, path, "Origin: https://evil.example") == 101
+        assert handshake(sockets, path) == 101

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -188,31 +188,31 @@ def rows_now(running: WorkerProcess) -> dict[str, int]:
 
 
 def test_a_service_that_is_gone_leaves_its_row_at_the_turn_once_nothing_of_it_is_under_way(tmp_path: Path) -> None:
-    """Two services go, one with a tunnel that is open: its bytes stay its own, and the other's row is a new one's."""
+    """Two services go, one with an answer under way: its bytes stay its own, and the other's row is a new one's."""
     clock = VirtualClock(RATE * 4, time.time(), BEGIN_HOUR * 3600.0)
-    with origin() as upstream:
-        socket_service, b, c, d = (
-            service("socket", upstream, protocol="websocket"),
-            *(service(name, upstream) for name in "bcd"),
-        )
-        with worker(tmp_path, socket_service, b, clock=clock.parameters()) as running:
-            with Raw(running.port) as tunnel, Raw(running.port) as client:
-                assert tunnel.send(UPGRADE).head()[0] == 101
+    drip = Drip()
+    with origin() as upstream, closing(drip):
+        events = service("events", drip.port)
+        b, c, d = (service(name, upstream) for name in "bcd")
+        with worker(tmp_path, events, b, clock=clock.parameters(), drain_s=30.0) as running:
+            with Raw(running.port) as listener, Raw(running.port) as client:
+                listener.send(b"GET /events/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert listener.head()[0] == 200
                 assert client.send(b"GET /b/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
                 before = until(lambda: rows_now(running), "an hour's rows")
                 running.apply([c], {"one": instance()})
-                after = until(lambda: (now := rows_now(running)).keys() == {"-", "socket", "c"} and now, "a free row")
-                assert after["socket"] == before["socket"]
+                after = until(lambda: (now := rows_now(running)).keys() == {"-", "events", "c"} and now, "a free row")
+                assert after["events"] == before["events"]
                 running.apply([c, d], {"one": instance()})
                 assert rows_now(running)["d"] == before["b"]
                 assert client.send(b"GET /d/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
-                tunnel.send(FRAME)
-                assert tunnel.file.read(len(CONTENT) + 4)[4:] == CONTENT
+                drip.send(CONTENT)
+                drip.close()
+                assert CONTENT in listener.rest()
                 hour = newest_hour(running)
                 until(lambda: newest_hour(running) > hour, "one more turn")
                 assert client.send(b"GET /c/bytes/1 HTTP/1.1\r\nHost: x\r\n\r\n").answer()[0] == 200
             assert running.drain() == 0
             counts = running.counts()
-    assert counts["socket"]["ingress"] == len(UPGRADE) + len(FRAME)
-    assert counts["socket"]["websocket_connections"] == 1
-    assert counts["b"]["calls"] == counts["c"]["calls"] == counts["d"]["calls"] == 1
+    assert counts["events"]["egress:client:internet:application"] > len(CONTENT)
+    assert [counts[name]["calls"] for name in ("events", "b", "c", "d")] == [1] * 4

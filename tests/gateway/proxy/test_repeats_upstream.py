@@ -25,7 +25,7 @@ class Closing:
 
     def __call__(self, connection: socket.socket) -> None:
         has_answered = False
-        while (head := head_of(connection)).split(b" ")[1] == b"/ok":
+        while head_of(connection).split(b" ")[1] == b"/ok":
             self.together.wait(10)
             connection.sendall(OK)
             has_answered = True

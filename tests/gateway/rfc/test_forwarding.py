@@ -1,10 +1,78 @@
 """RFC 9110 6, 7.2 to 7.6: routing by Host, and what becomes of fields on their way."""
 
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from gateway.http.via import HOPS_MAX
+from tests.gateway.data_plane import Raw, instance, service, worker
 from tests.gateway.rfc.conversation import Conversation, head
+from tests.gateway.rfc.raw_upstream import RawUpstream
 
 HOP = [b"Keep-Alive: 1", b"Proxy-Connection: x", b"TE: gzip", b"Trailer: X", b"Upgrade: x", b"HTTP2-Settings: x"]
+WHERE_FROM = [
+    b"Forwarded",
+    b"Forwarded-For",
+    b"X-Forwarded",
+    b"X-Forwarded-Port",
+    b"X-Forwarded-Server",
+    b"X-Forwarded-Prefix",
+    b"X-Forwarded-Scheme",
+    b"X-Forwarded-Ssl",
+    b"X-Forwarded-By",
+    b"X-Forwarded-User",
+    b"X-Forwarded-Email",
+    b"X-Forwarded-Client-Cert",
+    b"X-Forwarded-Anything",
+    b"X-Real-IP",
+    b"True-Client-IP",
+    b"CF-Connecting-IP",
+    b"X-Client-IP",
+    b"Client-IP",
+    b"X-Cluster-Client-IP",
+    b"Fastly-Client-IP",
+    b"X-Original-Forwarded-For",
+    b"X-Envoy-External-Address",
+    b"WL-Proxy-Client-IP",
+    b"Client-Cert",
+    b"Client-Cert-Chain",
+    b"SSL-Client-Verify",
+    b"X-SSL-Client-Cert",
+    b"X-ARR-ClientCert",
+    b"X-Amzn-Mtls-Clientcert-Subject",
+    b"X-Original-URL",
+    b"X-Rewrite-URL",
+    b"X-Original-Host",
+    b"X-Host",
+    b"Front-End-Https",
+    b"x-FORWARDED-port",
+]
+# Taken for fields that the gateway reads, writes or drops by whoever has `HTTP_X_REQUEST_ID` of them.
+LOOKALIKES = [
+    b"X_Forwarded_For",
+    b"X-Forwarded_For",
+    b"X_forwarded-for",
+    b"x.forwarded.for",
+    b"X!Forwarded~Proto",
+    b"X_Forwarded_Host",
+    b"X_Forwarded_User",
+    b"X_Real_IP",
+    b"Client_Cert",
+    b"X_Original_URL",
+    b"X_Request_Id",
+    b"Content_Length",
+    b"Transfer_Encoding",
+    b"Keep_Alive",
+    b"Proxy_Authorization",
+    b"Proxy_Connection",
+    b"HTTP2_Settings",
+    b"Max_Forwards",
+    b"Access_Control_Request_Method",
+]
 OURS = [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via", b"X-Request-Id"]
 
 
@@ -69,6 +137,121 @@ def test_connection_may_name_names_that_are_no_patterns(talk: Conversation) -> N
 def test_forwarding_fields(talk: Conversation, lines: list[bytes], name: str, value: str) -> None:
     """7.6.3, DESIGN 1.5: appended to, and believed of trusted proxies only."""
     assert talk.passes(head(*lines)).fields[name] == value
+
+
+@pytest.mark.parametrize("name", [*WHERE_FROM, b"Proxy"], ids=bytes.decode)
+def test_where_a_request_comes_from_is_not_the_clients_to_say(talk: Conversation, name: bytes) -> None:
+    """Upstreams believe such a field, for who forwards is to have written it. `Proxy` is CGI's HTTP_PROXY."""
+    for spelling in (name, name.lower(), name.upper()):
+        talk.upstream.reset()
+        seen = talk.passes(head(b"A: 1", spelling + b": 203.0.113.9", spelling + b": 2", b"B: 2"))
+        assert name.lower().decode() not in seen.fields
+        assert b"A: 1\r\nB: 2\r\n" in seen.raw
+
+
+@pytest.mark.parametrize("name", LOOKALIKES, ids=bytes.decode)
+def test_no_other_spelling_stands_for_a_field_of_ours(talk: Conversation, name: bytes) -> None:
+    seen = talk.passes(head(b"A: 1", name + b": 9", b"B: 2"))
+    assert name.lower().decode() not in seen.fields
+    assert b"A: 1\r\nB: 2\r\n" in seen.raw
+
+
+@pytest.mark.parametrize(
+    "name", [b"X_Trace", b"user_id", b"X.Y", b"X-HTTP-Method-Override", b"X_HTTP_Method", b"X-Request-Ids", b"Realip"]
+)
+def test_fields_that_are_nobodys_are_left_alone(talk: Conversation, name: bytes) -> None:
+    seen = talk.passes(head(b"A: 1", name + b": 9", b"B: 2"))
+    assert b"A: 1\r\n" + name + b": 9\r\nB: 2\r\n" in seen.raw
+
+
+def test_trailers_say_nothing_of_where_a_request_comes_from(talk: Conversation) -> None:
+    content = b"3\r\nabc\r\n0\r\nX-Real-IP: 203.0.113.9\r\nX_Forwarded_For: 203.0.113.9\r\nX-Any: 1\r\n\r\n"
+    line = b"POST /a/x HTTP/1.1"
+    seen = talk.passes(head(b"Transfer-Encoding: chunked", b"TE: trailers", line=line) + content)
+    assert b"203.0.113.9" not in seen.raw
+    assert seen.raw.endswith(b"\r\n0\r\n\r\n")
+
+
+@pytest.fixture(scope="module")
+def trusting(raw_upstream: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversation]:
+    """A worker to which everybody here is a trusted proxy, with keyed services."""
+    folder: Path = tmp_path_factory.mktemp("trusting")
+    keys = [{"id": "k", "sha256": hashlib.sha256(b"secret").hexdigest()}]
+    services = [
+        service(id, raw_upstream.port, auth={"header": name, "strip": strips, "keys": keys})
+        for id, name, strips in (("strips", "X-Api-Key", True), ("keeps", "X-Api-Key", False), ("odd", "X_Key", False))
+    ]
+    with worker(folder, service("a", raw_upstream.port), *services, trusted_proxies=["127.0.0.0/8"]) as running:
+        yield Conversation(running, raw_upstream)
+
+
+@pytest.mark.parametrize("name", WHERE_FROM, ids=bytes.decode)
+def test_a_trusted_proxys_word_goes_on(trusting: Conversation, name: bytes) -> None:
+    trusting.upstream.reset()
+    seen = trusting.passes(head(b"A: 1", name + b": 203.0.113.9", b"Connection: keep-alive", b"B: 2"))
+    assert b"A: 1\r\n" + name + b": 203.0.113.9\r\nB: 2\r\n" in seen.raw
+
+
+@pytest.mark.parametrize("name", LOOKALIKES, ids=bytes.decode)
+def test_not_in_another_spelling_for_it_may_be_its_clients(trusting: Conversation, name: bytes) -> None:
+    trusting.upstream.reset()
+    assert name.lower().decode() not in trusting.passes(head(name + b": 9")).fields
+
+
+@pytest.mark.parametrize("path", ["strips", "keeps"])
+@pytest.mark.parametrize("name", ["X_Api_Key", "x-api_key", "X.Api.Key", "X_API-KEY"])
+def test_no_other_spelling_stands_for_a_key(trusting: Conversation, path: str, name: str) -> None:
+    """It would be another key than the one that was let in."""
+    trusting.upstream.reset()
+    line = f"GET /{path}/x HTTP/1.1".encode()
+    fields = trusting.passes(head(name.encode() + b": forged", b"X-Api-Key: secret", b"X_Any: 1", line=line)).fields
+    assert name.lower() not in fields
+    assert fields["x_any"] == "1"
+    assert ("x-api-key" in fields) is (path == "keeps")
+    with trusting.client() as client:
+        assert client.send(head(name.encode() + b": secret", line=line)).answer()[0] == 401
+
+
+def test_a_key_whose_name_is_odd_is_the_one_of_that_name(trusting: Conversation) -> None:
+    trusting.upstream.reset()
+    fields = trusting.passes(head(b"X-Key: forged", b"X_Key: secret", line=b"GET /odd/x HTTP/1.1")).fields
+    assert (fields.get("x_key"), fields.get("x-key")) == ("secret", None)
+
+
+def test_other_spellings_may_be_kept(raw_upstream: RawUpstream, tmp_path: Path) -> None:
+    raw_upstream.reset()
+    with worker(tmp_path, service("a", raw_upstream.port), underscore_fields="keep") as running:
+        with Raw(running.port) as client:
+            client.send(head(b"X_Real_IP: 1", b"X-Real-IP: 2", b"Content_Length: 3", b"Connection: x"))
+            assert client.answer()[0] == 200
+        fields = raw_upstream.requests[0].fields
+        assert (fields.get("x_real_ip"), fields.get("content_length")) == ("1", "3")
+        assert "x-real-ip" not in fields
+
+
+def test_a_chain_of_gateways_is_none_too_long_and_a_circle_ends(tmp_path: Path, raw_upstream: RawUpstream) -> None:
+    """RFC 9110 7.6.3: a worker that is its own upstream. One request is no more calls than a way may have gateways."""
+    raw_upstream.reset()
+    with worker(tmp_path, service("out", raw_upstream.port)) as running:
+        circle = service("circle", running.port, strip_path=False, upstream={"retries": 1})
+        chain = service("chain", running.port, strip_path=True)  # /chain/chain/out leaves after each its first segment
+        running.apply([circle, chain, service("out", raw_upstream.port)], {"one": instance()})
+        with Raw(running.port) as client:
+            status, _, content = client.send(head(line=b"GET /circle HTTP/1.1")).answer()
+            assert (status, b"urn:tollgate:loop_detected" in content) == (508, True)
+            assert client.send(head(b"Via: 1.1 a", line=b"GET /circle HTTP/1.1")).answer()[0] == 508
+            content = b"5\r\nhello\r\n0\r\n\r\n"
+            post = head(b"Transfer-Encoding: chunked", line=b"POST /circle HTTP/1.1") + content
+            assert client.send(post).answer()[0] == 508
+        counts = running.counts()["circle"]
+        assert counts["calls"] == 3 * HOPS_MAX
+        assert counts["frontend_error:loop_detected"] == 3
+        with Raw(running.port) as client:
+            target = b"/chain" * (HOPS_MAX - 1) + b"/out/x"
+            assert client.send(head(line=b"GET " + target + b" HTTP/1.1")).answer()[0] == 200
+            assert client.send(head(line=b"GET /chain" + target + b" HTTP/1.1")).answer()[0] == 508
+            assert client.send(head(line=b"GET /out/x HTTP/1.1")).answer()[0] == 200  # The refusal left nothing behind.
+        assert raw_upstream.requests[0].fields["via"] == ", ".join(["1.1 tollgate"] * HOPS_MAX)
 
 
 @pytest.mark.parametrize("value", [b"", b"a b", b"x" * 129, b'a"b', b"a,b"])
