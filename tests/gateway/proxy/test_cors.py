@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.http.request import RequestHead
+from gateway.proxy.cors import CorsRule
 from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
 from tests.node import origin
 
@@ -114,3 +116,33 @@ def test_the_rule_of_one_answer_does_not_reach_the_next(running: WorkerProcess) 
 def test_without_a_rule_options_are_the_upstreams(running: WorkerProcess) -> None:
     assert "access-control-allow-origin" not in preflight(running, "/none/bytes/1", "GET")[1]
     assert running.counts().get("none", {})["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    "asking, is_allowed",
+    [
+        ("https://a.example.com", True),
+        ("https://a.b.example.com", True),
+        ("https://a-1_x.example.com", True),
+        ("http://a.shop.example:8443", True),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://a..example.com", False),
+        ("https://evilexample.com", False),
+        ("https://evil.com/.example.com", False),
+        ("https://evil.com:1.example.com", False),
+        ("https://evil.com#.example.com", False),
+        ("https://a.example.com.evil.com", False),
+        ("https://axexample.com", False),
+        ("https://a.example.com:8443", False),
+        ("http://a.example.com", False),
+        ("http://a.shop.example", False),
+        ("https://*.example.com", False),
+        ("null", False),
+    ],
+)
+def test_a_wildcard_is_for_every_name_below_it_and_for_nothing_else(asking: str, is_allowed: bool) -> None:
+    cors = CorsRule(rule("https://*.example.com", "http://*.shop.example:8443", credentials=True))
+    head = RequestHead()
+    assert head.parse(f"GET / HTTP/1.1\r\nHost: x\r\nOrigin: {asking}\r\n\r\n".encode(), 32768, 8192, 128)
+    assert (f"Access-Control-Allow-Origin: {asking}\r\nVary: Origin".encode() in cors.fields(head)) == is_allowed
