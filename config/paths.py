@@ -22,6 +22,10 @@ _HIDDEN: Final = frozenset(b"/\\") | frozenset(range(0x20)) | {0x7F}
 _PCHAR: Final = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%]")
 _NAME: Final = r"[\w.$~-]{1,128}"
 _TEMPLATE: Final = re.compile(rf"\{{({_NAME})(?:(\+)|=([^{{}}]*))?\}}")
+# What is in its form as it stands, which nearly every path is: decided by one search, as files have 200,000 of them.
+_USUAL: Final = re.compile(
+    r"(?=.{1,256}\Z)(?:/(?:[A-Za-z0-9_~$-][A-Za-z0-9._~!$&'()+,=:@-]*|\{[A-Za-z0-9_-]{1,64}\})){1,64}"
+)
 _PIECES: Final = re.compile(r"(\{[^{}]*\})")
 
 
@@ -40,6 +44,8 @@ def parse_prefix(text: str) -> str:
 def parse_route_path(text: str) -> str:
     """A route's path below its service's. `{name}` is one segment or a part of it, a final `{name+}` one or more
     segments, a final `*` all the rest; `{name=projects/*}` is written out as `projects/{name}`, `**` in it as `*`."""
+    if _USUAL.fullmatch(text):
+        return text
     _check_text(text, "route path")
     path = _TEMPLATE.sub(lambda match: _written_out(match, text), text)
     segments = list(_segments(path))

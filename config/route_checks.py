@@ -29,6 +29,8 @@ def check_routes(service: ServiceSettings, dot: str) -> Iterator[Fault]:
 
 def _patterns(route: Route, at: str, patterns: dict[str, set[str]]) -> Iterator[Fault]:
     """``patterns``: by what stands before them, those of the routes before; this one's join them."""
+    if "{" not in route.path:
+        return
     segments = shape(route.path).split("/")
     for depth, segment in enumerate(segments):
         if "{}" not in segment or segment == "{}":

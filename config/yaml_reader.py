@@ -36,6 +36,7 @@ _SIXTIES: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
+_STR: Final = _TAG + "str"
 _UNCLEAR: Final = _TAG + "tollgate/unclear"
 _BY_FIRST: Final = (
     ("-+.0123456789", _INT, _TAG + "int"),
@@ -98,6 +99,8 @@ class Loader(_SafeLoader):  # type: ignore[misc]
         return merged | own if has_merge else own
 
     def _key(self, node: yaml.Node) -> str:
+        if node.tag == _STR and isinstance(node, yaml.ScalarNode):
+            return str(node.value)
         if not isinstance(node, yaml.ScalarNode):
             raise _error(node, "a key is text")
         key = self.construct_object(node)
@@ -164,7 +167,7 @@ class Loader(_SafeLoader):  # type: ignore[misc]
 Loader.yaml_constructors = {
     _TAG + "map": Loader._mapping,
     _TAG + "seq": Loader._list,
-    _TAG + "str": Loader._text,
+    _STR: Loader._text,
     _TAG + "int": Loader._number,
     _TAG + "float": Loader._number,
     _TAG + "bool": Loader._truth,
