@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from config.errors import ConfigError, Fault, shown
+from config.errors import ConfigError, Fault, Unclear, shown
 from config.messages import message_of
-from config.yaml_reader import Loader
+from config.yaml_reader import DEPTH_MAX, Loader
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,24 +40,49 @@ def without_collecting() -> Iterator[None]:
 
 
 def read_document(path: Path) -> Any:
-    """The YAML of a file, less its `x-` keys at the top, which hold what is merged elsewhere.
+    """The YAML of a file. Raises ConfigError naming the file, and the line where it is no YAML."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no path"
+        raise ConfigError([Fault(str(path), str(reason))]) from None
+    return parse_document(content, str(path))
 
-    Raises ConfigError naming the file, and the line where it is no YAML.
+
+def parse_document(content: bytes, name: str) -> Any:
+    """YAML, or JSON, less the `x-` keys at the top, which hold what is merged elsewhere.
+
+    Raises ConfigError with `name`, and the line where it is no YAML.
     """
-    text = _text_of(path)
+    text = _text_of(content, name)
     try:
         with without_collecting():
             document = _loaded(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ConfigError([Fault(place, _problem(error, text))]) from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "is nested too deep" if isinstance(error, RecursionError) else f"is no YAML: {error}"
-        raise ConfigError([Fault(str(path), reason)]) from None
+        raise ConfigError([Fault(name, reason)]) from None
     if isinstance(document, dict):
         return {key: value for key, value in document.items() if not key.startswith("x-")}
     return document
+
+
+def unclear_in(document: Any, location: tuple[int | str, ...] = ()) -> Iterator[Fault]:
+    """The faults of a document that is handed on as it is, without a model that would find them."""
+    if isinstance(document, Unclear):
+        yield Fault(path_text(location), document.hint)
+    elif len(location) > DEPTH_MAX:
+        yield Fault(path_text(location[:3]), f"is nested deeper than {DEPTH_MAX} levels")
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            yield from unclear_in(value, (*location, key))
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            yield from unclear_in(value, (*location, index))
 
 
 def _loaded(text: str) -> Any:
@@ -68,25 +93,19 @@ def _loaded(text: str) -> Any:
         loader.dispose()
 
 
-def _text_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no path"
-        raise ConfigError([Fault(str(path), str(reason))]) from None
+def _text_of(content: bytes, name: str) -> str:
     if len(content) > FILE_BYTES_MAX:
-        raise ConfigError([Fault(str(path), f"is longer than {FILE_BYTES_MAX} bytes")])
+        raise ConfigError([Fault(name, f"is longer than {FILE_BYTES_MAX} bytes")])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
         reason = "is UTF-16: save it as UTF-8" if is_utf16 else "is not UTF-8 text"
-        raise ConfigError([Fault(str(path), reason)]) from None
+        raise ConfigError([Fault(name, reason)]) from None
     bad = _NO_TEXT.search(text)
     if bad is not None:
         line, column = text.count("\n", 0, bad.start()) + 1, bad.start() - text.rfind("\n", 0, bad.start())
-        raise ConfigError([Fault(f"{path}:{line}:{column}", f"holds the control character {bad[0]!r}")])
+        raise ConfigError([Fault(f"{name}:{line}:{column}", f"holds the control character {bad[0]!r}")])
     return text
 
 

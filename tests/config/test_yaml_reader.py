@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.catalog import load_catalog
-from config.documents import read_document
+from config.documents import read_document, unclear_in
 from config.errors import ConfigError
 from config.loading import load_settings
 from config.prices import load_price_book
@@ -167,6 +167,13 @@ def test_all_unclear_values_are_named_at_once_with_their_paths(tmp_path: Path) -
 )
 def test_what_is_no_document_is_named_by_its_line(tmp_path: Path, text: str | bytes, found: str) -> None:
     assert fault(tmp_path, text).startswith(found)
+
+
+def test_what_is_handed_on_without_a_model_is_looked_through(tmp_path: Path) -> None:
+    document = read(tmp_path, "a: [1, {b: 0x1}]\nc: yes\nd: text\n")
+    assert [fault.path for fault in unclear_in(document)] == ["a[1].b", "c"]
+    (deep,) = unclear_in(read(tmp_path, "a: " + "[" * 900 + "]" * 900))
+    assert str(deep) == "a[0][0]: is nested deeper than 100 levels"
 
 
 def test_a_byte_order_mark_is_none_of_the_text(tmp_path: Path) -> None:
