@@ -13,7 +13,7 @@ from config.errors import Fault
 from config.loop_checks import OwnAddresses, check_targets, check_tracing
 from config.prices import PriceBook
 from config.route_checks import check_routes
-from config.schema import Entry, InstanceSettings, ServiceSettings, Settings
+from config.schema import Entry, InstanceSettings, Node, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -76,7 +76,8 @@ def _access_log(scope: Scope) -> Iterator[Fault]:
     log = scope.settings.access_log
     if log is not None:
         folder = log.file.parent
-        if not folder.is_dir() and folder.resolve() != scope.settings.node.data_dir.resolve():
+        node: Node | None = scope.settings.node  # None where it is a fault itself
+        if not folder.is_dir() and (node is None or folder.resolve() != node.data_dir.resolve()):
             yield Fault("access_log.file", f"{folder} is no folder")
         return
     for instance in scope.settings.instances:

@@ -60,13 +60,13 @@ def shape(path: str) -> str:
 def _check_text(text: str, kind: str) -> None:
     if len(text) > PATH_CHARS_MAX:
         raise ValueError(f"is longer than the {PATH_CHARS_MAX} characters of a {kind}")
+    if not text.isprintable():
+        raise ValueError(f"{shown(text)} has a control character or another that is not seen, which no path has")
     if not text.startswith("/"):
         raise ValueError(f"{shown(text)} is no {kind}: it begins with a slash, write /{text}")
     for char, name in (("\\", "a backslash"), ("#", "a fragment"), ("?", "a query")):
         if char in text:
             raise ValueError(f"{shown(text)} has {name}, and rules are matched on a path: take it away")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise ValueError(f"{shown(text)} has a control character, which no path has")
 
 
 def _segments(path: str) -> Iterator[str]:
