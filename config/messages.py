@@ -11,6 +11,8 @@ from config.errors import Unclear, shown
 def message_of(item: Any) -> str:
     """Of one of a ValidationError's errors."""
     kind, value = item["type"], item.get("input")
+    if kind not in _OF_KEYS and item["loc"][-1:] == ("sha256",):
+        return _NO_DIGEST  # Not repeated: it may be the key itself.
     if isinstance(value, Unclear):
         return value.hint
     if kind == "value_error":
@@ -20,6 +22,10 @@ def message_of(item: Any) -> str:
         return say(item, value)
     message = str(item["msg"])
     return message[:1].lower() + message[1:]
+
+
+_OF_KEYS: Final = ("missing", "extra_forbidden")
+_NO_DIGEST: Final = "64 hex digits are needed, in quotes: the SHA-256 of the key"
 
 
 def _unknown(item: Any, value: object) -> str:
