@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from config.catalog import Catalog
 from config.entry_checks import check_entry
 from config.errors import Fault
+from config.limit_checks import LIMITS_MAX, limits_max_reached
 from config.loop_checks import OwnAddresses, check_targets, check_tracing
 from config.prices import PriceBook
 from config.route_checks import check_routes
@@ -66,6 +67,7 @@ def check(scope: Scope) -> list[Fault]:
         faults += check_service(scope, service, scope.place(service))
     faults += _routing_clashes(scope)
     faults += _service_counts(scope)
+    faults += _limit_counts(scope)
     faults += _binds(scope)
     for at, entry in _entries(scope):
         faults += check_entry(entry, at, is_shared=at.startswith("entry["))
@@ -234,6 +236,27 @@ def _service_counts(scope: Scope) -> Iterator[Fault]:
         most = scope.catalog.services_max(instance)
         if counts[instance.id] == most + 1:
             yield Fault(f"{scope.place(service)}.instance", f"{instance.id} takes {most} services (L2)")
+
+
+def _limit_counts(scope: Scope) -> Iterator[Fault]:
+    for fault, service in too_many_limits(scope, scope.settings.services):
+        yield Fault(f"{scope.place(service)}.routes", fault)
+
+
+def too_many_limits(scope: Scope, services: Sequence[ServiceSettings]) -> Iterator[tuple[str, ServiceSettings]]:
+    """For each pool with more limits than it has room for: what is wrong, and the service that is one too many."""
+    instances = {
+        one.id: one for one in scope.settings.instances if one.type == "shared" or one.spec in scope.catalog.dedicated
+    }
+    pools: dict[str, list[tuple[ServiceSettings, InstanceSettings]]] = {}
+    for service in services:
+        instance = instances.get(service.instance)
+        if instance is not None:
+            pools.setdefault(pool_of(instance), []).append((service, instance))
+    for members in pools.values():
+        service = limits_max_reached(members, scope.catalog)
+        if service is not None:
+            yield f"the workers of its instance hold {LIMITS_MAX} limits and quotas, and these are more", service
 
 
 def _entries(scope: Scope) -> Iterator[tuple[str, Entry]]:
