@@ -254,9 +254,9 @@ def too_many_limits(scope: Scope, services: Sequence[ServiceSettings]) -> Iterat
         if instance is not None:
             pools.setdefault(pool_of(instance), []).append((service, instance))
     for members in pools.values():
-        service = limits_max_reached(members, scope.catalog)
-        if service is not None:
-            yield f"the workers of its instance hold {LIMITS_MAX} limits and quotas, and these are more", service
+        last = limits_max_reached(members, scope.catalog)
+        if last is not None:
+            yield f"the workers of its instance hold {LIMITS_MAX} limits and quotas, and these are more", last
 
 
 def _entries(scope: Scope) -> Iterator[tuple[str, Entry]]:

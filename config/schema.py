@@ -51,9 +51,9 @@ ENTRIES_MAX: Final = 64
 # Looked through one by one, once for each connection.
 NETWORKS_MAX: Final = 1024
 METHODS_MAX: Final = 64  # IANA has 40.
-# Of a service: each is one of the slots of the limit table, which are 524,288 for a pool.
+# Of a service. They are read at once when its first request comes: 1 ms for 100 of them.
 ROUTES_MAX: Final = 10_000
-# More than there are slots of limits for.
+# Of a kind: every account and instance is settled each hour, every service stands in a table of each worker.
 ITEMS_MAX: Final = 100_000
 
 
