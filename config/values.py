@@ -19,7 +19,7 @@ from config.catalog import BODY_MAX, Size
 from config.errors import shown
 from config.hosts import parse_host, parse_host_pattern
 from config.paths import parse_prefix, parse_route_path
-from config.units import parse_duration
+from config.units import format_duration, parse_duration
 from config.urls import check_store, parse_origin, parse_otlp, parse_port, parse_receiver, parse_target
 
 # Hours are kept as epoch seconds / 3600, and months and days by time zones whose rules are known for about as long.
@@ -157,7 +157,7 @@ Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda seconds: f"{seconds:g}s", when_used="json"),
+    PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema(
         {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$", "description": "30s, 100ms, 2h"}
     ),
