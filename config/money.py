@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from config.errors import shown
+
 E8: Final = 10**8
 DIGITS_MAX: Final = 10  # before the point: an amount in e8 stays within 64 bits
 _MONEY = re.compile(rf"([0-9]{{1,{DIGITS_MAX}}})(?:\.([0-9]{{1,8}}))?")
@@ -15,7 +17,7 @@ def parse_e8(text: str, *, signed: bool = False) -> int:
     sign = -1 if signed and text.startswith("-") else 1
     match = _MONEY.fullmatch(text[1:] if sign < 0 else text)
     if match is None:
-        raise ValueError(f"{text!r} is no amount: digits, at most 8 of them behind a point")
+        raise ValueError(f"{shown(text)} is no amount: digits, at most 8 of them behind a point")
     return sign * (int(match[1]) * E8 + int((match[2] or "").ljust(8, "0")))
 
 

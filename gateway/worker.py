@@ -75,6 +75,9 @@ class Worker:
                 fields_max=bounds["fields_max"],
                 target_bytes_max=bounds["target_max"],
                 keeps_lookalikes=bounds["underscore_fields"] == "keep",
+                body_rate_min=bounds["body_rate_min"],
+                connections_max=bounds["connections_max"],
+                address_connections_max=bounds["address_connections_max"],
             ),
             tuple(network(cidr) for cidr in boot["trusted_proxies"]),
         )

@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from config.money import format_e8, parse_e8
 from config.units import parse_duration, parse_size
+from config.values import Duration
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,13 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["1ms", "1.5ms", "0.3s", "30s", "86399.999s", "100000.5s", "7d", "36500d"])
+def test_a_duration_that_is_shown_can_be_handed_in_again(text: str) -> None:
+    duration: TypeAdapter[float] = TypeAdapter(Duration)
+    seconds = duration.validate_python(text)
+    assert duration.validate_python(duration.dump_python(seconds, mode="json")) == seconds
 
 
 @given(st.integers(min_value=0, max_value=10**18 - 1))

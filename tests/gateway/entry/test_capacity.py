@@ -20,7 +20,7 @@ from tests.node import origin, until
 FEW = 300
 GET = b"GET /open/bytes/3 HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 POST = b"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
-ROOM = Capacity(FEW).connections_max
+ROOM = Capacity(descriptors=FEW).connections_max
 PATIENT = {"head_timeout": 60.0, "idle_timeout": 60.0}  # Nobody goes for any other reason.
 
 
@@ -124,6 +124,12 @@ def test_upstream_connections_have_their_bound_and_those_at_rest_give_way(tmp_pa
 
 @pytest.mark.parametrize("descriptors, least", [(10, 16), (300, 59), (1024, 240), (resource.RLIM_INFINITY, 100_000)])
 def test_a_quarter_of_the_descriptors_beyond_the_spare_ones_are_clients(descriptors: int, least: int) -> None:
-    capacity = Capacity(descriptors)
+    capacity = Capacity(descriptors=descriptors)
     assert capacity.connections_max >= least
     assert capacity.address_max == capacity.connections_max // 2
+
+
+def test_settings_may_only_lower_them() -> None:
+    assert Capacity(20, 3, descriptors=300).connections_max == 20
+    assert Capacity(20, 3, descriptors=300).address_max == 3
+    assert Capacity(10_000, descriptors=300).connections_max == Capacity(descriptors=300).connections_max
