@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -92,6 +92,24 @@ class Line:
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._writer.transport.abort()
+
+
+async def until_one_ends(*steps: Coroutine[Any, Any, None]) -> None:
+    """Both ways of a connection. Raises what ended the first of them; the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in steps]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def for_ever() -> None:
+    """In place of reading, of an attacker that does not."""
+    await asyncio.Event().wait()
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Counted:
 
 @dataclass
 class Billed:
-    """Of one account. ``calls``: in its bill lines; ``amount``: of all of them, in USD."""
+    """Of one account. ``calls``: in its bill lines; ``amount``: of all that traffic costs, in USD."""
 
     calls: int = 0
     amount: str = "0"
@@ -100,6 +100,6 @@ def _wait_settled(node: Node, rows: list[dict[str, Any]]) -> None:
 
 def _billed(node: Node, account: str) -> Billed:
     bills = node.call("GET", f"/v1/bills?account={account}")["bills"].values()
-    lines = [line for bill in bills for line in bill["lines"]]
+    lines = [line for bill in bills for line in bill["lines"] if line["meter"] != "instance_seconds"]
     amount = sum((Decimal(line["amount"]) for line in lines), Decimal(0))
     return Billed(sum(line["quantity"] for line in lines if line["meter"] == "calls"), format(amount.normalize(), "f"))

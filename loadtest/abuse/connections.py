@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
 from typing import TYPE_CHECKING, Final
 
-from loadtest.abuse.attack import Attack, Bound, Ground, Setup
+from loadtest.abuse.attack import Attack, Bound, Ground, Setup, for_ever
 from loadtest.abuse.others import answered_within
 from loadtest.abuse.pipelines import request
 
@@ -29,22 +28,22 @@ REPLACED: Final = "a killed worker is replaced"
 
 
 async def _silent(ground: Ground, number: int) -> None:
-    """Connects and says nothing. Once thrown out it stays out: others are to get in."""
-    line = await ground.connect()
+    await _say_nothing(ground, ground.entry)
+
+
+async def _silent_at_admin(ground: Ground, number: int) -> None:
+    await _say_nothing(ground, ground.admin)
+
+
+async def _say_nothing(ground: Ground, port: int) -> None:
+    """Once thrown out it stays out: others are to get in."""
+    line = await ground.connect(port)
     try:
         await line.read_on()
     except OSError:
         ground.seen.cut += 1
     line.reset()
-    await asyncio.Event().wait()
-
-
-async def _silent_at_admin(ground: Ground, number: int) -> None:
-    line = await ground.connect(ground.admin)
-    try:
-        await line.read_on()
-    finally:
-        line.reset()
+    await for_ever()
 
 
 async def _scrape(ground: Ground, number: int) -> None:

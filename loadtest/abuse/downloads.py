@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from loadtest.abuse.attack import Attack, Bound, Ground, Setup
+from loadtest.abuse.attack import Attack, Bound, Ground, Setup, for_ever
 from loadtest.abuse.pipelines import request
 
 KEPT: Final = 8
@@ -25,7 +25,7 @@ def _get(path: str, *, reads: bool = True) -> Callable[[Ground, int], Awaitable[
             while True:
                 ground.seen.sent += 1
                 await line.send(request("/mark" + path))
-                await _to_its_end(line.read) if reads else await asyncio.Event().wait()
+                await _to_its_end(line.read) if reads else await for_ever()
         finally:
             line.reset()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Final
 
-from loadtest.abuse.attack import READ_BYTES, Attack, Ground, Line, Setup, trusting
+from loadtest.abuse.attack import READ_BYTES, Attack, Ground, Line, Setup, trusting, until_one_ends
 from loadtest.abuse.pipelines import request
 
 CONNECTIONS: Final = 512
@@ -66,19 +65,10 @@ async def _tiny_records(ground: Ground, number: int) -> None:
     """Pipelined requests, each byte in a record of its own: 22 bytes and a decryption for one of theirs."""
     line = await ground.connect(is_plain=True)
     handshake = _Handshake()
-    reading = sending = None
     try:
         await handshake.finish(line)
-        reading = asyncio.ensure_future(line.read_on())
-        sending = asyncio.ensure_future(_send_records(line, ground, handshake))
-        done, _ = await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await until_one_ends(line.read_on(), _send_records(line, ground, handshake))
     finally:
-        for task in (reading, sending):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
         line.reset()
 
 

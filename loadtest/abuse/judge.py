@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        return "HURTS" if self.faults else "unclear" if self.doubts else "holds"
+        return "HURTS" if self.faults else "doubt" if self.doubts else "holds"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from loadtest.abuse.attack import Attack, Ground, Line, Setup
+from loadtest.abuse.attack import Attack, Ground, Line, Setup, for_ever, until_one_ends
 
 BLOCK_BYTES: Final = 4 << 20
 PIECE_BYTES: Final = 1 << 18
 LONG_BYTES: Final = 30_000  # of a field; a head may have 32 KiB
 REFUSED_CONNECTIONS: Final = 64
+WAITING_CONNECTIONS: Final = 512
 _KEYED: Final = Setup(
     service={"auth": {"type": "key", "header": "X-Api-Key", "keys": [{"id": "k", "sha256": "00" * 32}]}}
 )
@@ -45,14 +45,9 @@ class Pipeline:
     async def __call__(self, ground: Ground, number: int) -> None:
         block, count = self._block(number)
         line = await ground.connect()
-        reading = asyncio.ensure_future(line.read_on() if self._reads else asyncio.Event().wait())
-        sending = asyncio.ensure_future(self._send(line, ground, block, count))
         try:
-            done, _ = await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_one_ends(line.read_on() if self._reads else for_ever(), self._send(line, ground, block, count))
         finally:
-            await _ended(reading, sending)
             line.reset()
 
     async def _send(self, line: Line, ground: Ground, block: bytes, count: int) -> None:
@@ -65,12 +60,6 @@ class Pipeline:
                 # A request counts as sent with its first byte.
                 ground.seen.sent += -int(-begun // request_bytes) - -int(-before // request_bytes)
                 await line.send(piece)
-
-
-async def _ended(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _refused(ground: Ground, number: int) -> None:
@@ -152,5 +141,12 @@ PIPELINES: Final[tuple[Attack, ...]] = (
         _refused,
         connections=REFUSED_CONNECTIONS,
         setup=_LIMITED,
+    ),
+    Attack(
+        "waiting-room",
+        "512 connections over their limit, of a service that lets them wait for it",
+        _refused,
+        connections=WAITING_CONNECTIONS,
+        setup=Setup(service={"qps": 1, "wait_ms_max": 1000}),
     ),
 )

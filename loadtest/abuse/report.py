@@ -13,7 +13,7 @@ from loadtest.abuse.judge import Outcome, Verdict, times
 from loadtest.abuse.stage import ATTACKED, MARK
 
 COLUMNS: Final = 80
-_STYLES: Final = {"holds": "green", "unclear": "yellow", "HURTS": "red"}
+_STYLES: Final = {"holds": "green", "doubt": "yellow", "HURTS": "red"}
 # Times in ms of the victim; `sent` and what follows are the attacker's, and of the account that it attacks.
 TITLES: Final = ("attack", "p50", "p99", "p99/", "max", "err", "MiB", "sent", "ans", "calls", "egress", "")
 
@@ -35,7 +35,7 @@ def row(name: str, outcome: Outcome, verdict: Verdict) -> tuple[str, ...]:
     counted = None if outcome.books is None else outcome.books.counted[ATTACKED]
     return (
         name,
-        f"{beside['p50']:.1f}",
+        _ms(beside["p50"]),
         _ms(beside["p99"]),
         f"{min(999, beside['p99'] / max(alone['p99'], 1e-6)):.0f}",
         f"{beside['longest']:.0f}",
@@ -63,7 +63,7 @@ def print_table(console: Console, results: Mapping[str, tuple[Outcome, Verdict]]
 
 def print_details(console: Console, name: str, outcome: Outcome, verdict: Verdict) -> None:
     """What was wrong, and how the attacker was answered and billed."""
-    for kind, texts in (("HURTS", verdict.faults), ("unclear", verdict.doubts)):
+    for kind, texts in (("HURTS", verdict.faults), ("doubt", verdict.doubts)):
         for text in texts:
             console.print(f"{name}: {text}", style=_STYLES[kind], highlight=False)
     if verdict.faults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from loadtest.abuse.attack import Attack, Ground, Setup
+from loadtest.abuse.attack import Attack, Ground, Line, Setup, for_ever, until_one_ends
 from loadtest.abuse.pipelines import request
 
 BLOCK: Final = b"\x82\x7e\xff\xff" + b"x" * 65_535
@@ -24,28 +24,19 @@ class Tunnel:
 
     async def __call__(self, ground: Ground, number: int) -> None:
         line = await ground.connect()
-        tasks: list[asyncio.Future[None]] = []
         try:
             ground.seen.sent += 1
             await line.send(request(self._path, _UPGRADE))
             await line.read()
-            tasks.append(asyncio.ensure_future(line.read_on() if self._reads else asyncio.sleep(3600)))
-            tasks.append(asyncio.ensure_future(self._send(line.send)))
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_one_ends(line.read_on() if self._reads else for_ever(), self._send(line))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             line.reset()
 
-    async def _send(self, send: object) -> None:
-        assert callable(send)
+    async def _send(self, line: Line) -> None:
         while True:
-            await send(self._data)
+            await line.send(self._data)
             if len(self._data) == 1:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # Else a byte would wait for the next one.
 
 
 async def _handshakes_only(ground: Ground, number: int) -> None:
