@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
 from loadtest.node import Node
 
-COUNTED_S_MAX: Final = 10.0  # `/v1/usage` is at most 2 s behind
+COUNTED_S_MAX: Final = 20.0  # `/v1/usage` is at most 2 s behind, where the control process is well
 SETTLED_S_MAX: Final = 30.0  # an hour of the node's clock is over in six seconds
 _STILL_S: Final = 2.5  # Unchanged for so long, usage is whole.
 _POLL_S: Final = 0.25
@@ -49,17 +50,20 @@ class Books:
         return {"counted": services, "billed": {name: vars(one) for name, one in self.billed.items()}}
 
 
-def books(node: Node, services: tuple[str, ...], accounts: tuple[str, ...]) -> Books:
-    """Once nothing is counted any more, and what was is settled."""
-    rows = _usage(node)
+def books(node: Node, services: tuple[str, ...], accounts: tuple[str, ...], calls: Mapping[str, int]) -> Books:
+    """Once these ``calls`` are counted by service, or were waited for, and nothing is any more, and it is settled."""
+    rows = _usage(node, calls)
     _wait_settled(node, rows)
     return Books({name: counted(rows, name) for name in services}, {name: _billed(node, name) for name in accounts})
 
 
-def _usage(node: Node) -> list[dict[str, Any]]:
+def _usage(node: Node, calls: Mapping[str, int]) -> list[dict[str, Any]]:
     deadline = time.monotonic() + COUNTED_S_MAX
     rows, since = _rows(node), time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - since < _STILL_S:
+    while time.monotonic() < deadline:
+        is_here = all(counted(rows, service).calls >= number for service, number in calls.items())
+        if is_here and time.monotonic() - since >= _STILL_S:
+            break
         time.sleep(_POLL_S)
         now = _rows(node)
         if now != rows:

@@ -119,7 +119,7 @@ def _close_books(stage: Stage, outcome: Outcome, samples: list[Sample]) -> None:
     outcome.read_bytes = sum(one.bytes_read for one in samples)
     try:
         accounts = (MARK,) if stage.pool == MARK else (VICTIM, MARK)
-        outcome.books = books(stage.node, (CALM, ATTACKED), accounts)
+        outcome.books = books(stage.node, (CALM, ATTACKED), accounts, {CALM: outcome.completed})
         outcome.deaths = max(stage.restarts(), int(stage.worker_now() != stage.worker))
     except (OSError, HTTPException):
         outcome.deaths = int(stage.worker_peak_kib() == 0)

@@ -104,7 +104,7 @@ class Victim:
             began_s = time.monotonic()
             error, bytes_read = self._ask()
             ended_s = time.monotonic()
-            waited_ms = self._waited_ms() - waited_before
+            waited_ms = max(0.0, self._waited_ms() - waited_before)  # Less of a worker that died meanwhile.
             took_ms, late_ms = (ended_s - began_s) * 1e3, (began_s - due_s) * 1e3
             self.samples.append(Sample(due_s, took_ms, late_ms, min(took_ms, waited_ms), error, bytes_read))
             while due_s + INTERVAL_S < ended_s:

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from loadtest.abuse.victim import LENGTH, Sample, Victim
+from loadtest.abuse.victim import LENGTH, Sample, Victim, Waiting
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LENGTH + b"x" * LENGTH
 STALL_S = 0.15
@@ -82,3 +84,11 @@ def test_waits_for_a_cpu_are_not_the_nodes_own_time() -> None:
     sample = Sample(due_s=0.0, took_ms=70.0, late_ms=0.0, waited_ms=30.0, error="", bytes_read=1)
     assert sample.own_ms == 40.0
     assert sample._replace(waited_ms=90.0).own_ms == 0.0
+
+
+def test_a_worker_that_died_has_waited_for_nothing() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    waiting = Waiting(gone.pid)
+    gone.wait()
+    assert waiting.ms() == 0.0
+    assert Waiting(gone.pid).ms() == 0.0
