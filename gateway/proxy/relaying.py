@@ -203,8 +203,7 @@ class Relaying(Downstream):
 
     def _read_waiting_content(self) -> None:
         if self._content_left and self._buffer and self._is_exchanging():
-            data, self._buffer = self._buffer, b""
-            self._read_content(data)
+            self._read_content(self._take_buffer())
 
     def _read_content(self, data: bytes) -> None:
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
@@ -371,7 +370,7 @@ class Relaying(Downstream):
             self._upstream.target.succeeded(self._started_ns / 1e9)
             self._upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
             if self._buffer:
-                data, self._buffer = self._buffer, b""
+                data = self._take_buffer()
                 self._meter.cells[self._row + INGRESS] += len(data)
                 self._send_upstream(self._upstream, data)
 
