@@ -83,7 +83,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process = subprocess.Popen(  # noqa: ASYNC220  (a fork of some ms; awaits would open a race with death)
                 [*command, orjson.dumps(boot).decode()],
                 stdin=subprocess.DEVNULL,
-                env=worker_environment(),
+                env=worker_environment(is_traced=self.spec.tracing is not None),
                 pass_fds=(theirs.fileno(), *fds),
                 start_new_session=True,
             )
