@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,6 +22,7 @@ from gateway.commands.app import make_app, run
 from gateway.commands.desk import Desk
 from gateway.commands.finding import Finder
 from gateway.commands.serve import serve_command
+from gateway.control.data_dir import open_data_dir
 from gateway.control.lock import DataDirLock
 from gateway.control.ports import Biller, Wiring
 from gateway.control.store import Store
@@ -40,6 +42,7 @@ WIRING = Wiring(open_biller, Refused)
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Desk]:
     """The store of a node that does not run."""
+    open_data_dir(Path(settings.node.data_dir), settings.store.url)
     # The lock: a node that starts meanwhile waits, and finds what was written.
     with DataDirLock(settings.node.data_dir):
         store = Store(settings, WIRING)

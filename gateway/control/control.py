@@ -29,6 +29,7 @@ from gateway.admin.token import open_token
 from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
 from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
+from gateway.control.data_dir import open_data_dir
 from gateway.control.errors import DataDirBusy, StartError
 from gateway.control.lock import DataDirLock
 from gateway.control.office import Office
@@ -47,7 +48,8 @@ from metering.self_metrics import MeteringMetrics
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-WORKER_COMMAND: Final = (sys.executable, "-m", "gateway.worker")
+# -P: not from the working directory, which may have a `config.py` of its own, or of somebody else's.
+WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "gateway.worker")
 
 # A settlement within one virtual minute or one real second, whichever is longer (DESIGN 1.7).
 _SETTLE_INTERVAL_VIRTUAL_S = 60.0
@@ -73,6 +75,7 @@ class Control:
         announce: Callable[[str], None],
         worker_command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
+        """Raises StartError where the data_dir is another user's."""
         self.store_failures = 0
         self.was_reload_good = True
         self._config = config
@@ -80,6 +83,7 @@ class Control:
         self._wiring = wiring
         self._announce = announce
         self._data_dir = Path(settings.node.data_dir)
+        open_data_dir(self._data_dir, settings.store.url)
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._hang_up = asyncio.Event()

@@ -30,7 +30,7 @@ class SnapshotFiles:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "snapshots"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._limits = data_dir / "limits"
         self._tables: dict[str, LimitTable] = {}
         self._registries: dict[str, SlotRegistry] = {}

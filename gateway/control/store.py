@@ -27,7 +27,7 @@ class Store:
 
     def __init__(self, settings: Settings, wiring: Wiring) -> None:
         data_dir = Path(settings.node.data_dir)
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.catalog: Catalog = load_catalog(settings.catalog)
         self.clock: VirtualClock = open_clock(data_dir, settings.clock.rate, settings.clock.offset)
         self.engine = open_engine(settings.store.url)

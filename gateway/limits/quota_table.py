@@ -32,8 +32,8 @@ class QuotaTable:
 
     def __init__(self, path: Path) -> None:
         """Opens the file, or makes it. Raises QuotaTableError: counts that are paid for are not thrown away."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         found = os.pread(self._file, len(_HEADER), 0)
         if found not in (b"", _HEADER):
             os.close(self._file)

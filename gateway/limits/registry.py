@@ -60,7 +60,8 @@ class SlotRegistry:
         if self._is_written:
             return
         part = self._path.with_suffix(".part")
-        with part.open("wb") as file:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
             file.write(orjson.dumps(self._slots))
             file.flush()
             os.fsync(file.fileno())

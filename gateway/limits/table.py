@@ -57,9 +57,9 @@ class LimitTable:
     @classmethod
     def create(cls, path: Path) -> LimitTable:
         """Opens the file, made anew unless it is one of ours from this boot: its state outlives processes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         header = _header()
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if os.pread(file, len(header), 0) != header:
             os.close(file)
             file = _make(path, header)
@@ -116,7 +116,7 @@ class LimitTable:
 def _make(path: Path, header: bytes) -> int:
     """A new file in the place of one that is not ours. Beside it first: a worker may have the old one mapped."""
     part = path.with_suffix(".part")
-    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.ftruncate(file, _FILE_BYTES)
     os.pwrite(file, header, 0)
     part.replace(path)
