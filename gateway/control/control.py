@@ -11,27 +11,23 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from config.errors import ConfigError
 from config.loading import load_settings
 from config.schema import Settings
 from gateway.admin.app import AdminServer, make_app
-from gateway.admin.metrics import NodeMetrics, service_metrics
-from gateway.admin.token import open_token
+from gateway.admin.token import SOUND_CHARS_MIN, Token, open_token
 from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
 from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
 from gateway.control.data_dir import open_data_dir
+from gateway.control.descriptors import open_what_may_be
 from gateway.control.errors import DataDirBusy, StartError
 from gateway.control.lock import DataDirLock
+from gateway.control.node_view import NodeView
 from gateway.control.office import Office
 from gateway.control.pools import PoolSpec, pool_specs
 from gateway.control.ports import Wiring
@@ -42,8 +38,6 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
 from gateway.notify.notifier import Notifier
-from metering.exposition import is_openmetrics_type, usage_metrics
-from metering.self_metrics import MeteringMetrics
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -76,8 +70,6 @@ class Control:
         worker_command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
         """Raises StartError where the data_dir is another user's."""
-        self.store_failures = 0
-        self.was_reload_good = True
         self._config = config
         self._settings = settings
         self._wiring = wiring
@@ -97,8 +89,8 @@ class Control:
         self._targets = TargetHealth(lambda down: self._supervisor.publish_targets(down))
         self._prober = Prober(self._targets)
         self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._on_writer_gone, self._targets.told)
-        self._registry = CollectorRegistry()
         self._books: Bookkeeper  # from the start of _serve on
+        self._view: NodeView  # likewise
         self._pools_of: Settings | None = None  # the settings that the running pools are of
 
     # The life
@@ -145,9 +137,8 @@ class Control:
             self._supervisor.kill()
 
     async def _serve(self) -> None:
-        self._registry.register(MeteringMetrics(self._books.store.collector))
-        self._registry.register(NodeMetrics(self))
-        admin = AdminServer(make_app(self, open_token(self._data_dir)))
+        self._view = NodeView(self._settings.node.name, self._books, self._supervisor, self._targets)
+        admin = self._admin()
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)
         predecessors = Predecessors(self._run_files, self._gone_writers.append)
@@ -176,6 +167,13 @@ class Control:
                 await predecessors.drain(self._settings.drain)
             await admin.stop()
             await self._farewell()
+
+    def _admin(self) -> AdminServer:
+        token = open_token(self._data_dir)
+        if Token(token).is_weak:
+            _log.warning("the admin token is shorter than %d characters, and could be guessed", SOUND_CHARS_MIN)
+        hosts = self._settings.admin.hosts
+        return AdminServer(make_app(self, token, hosts=hosts, watch=self._view.watch, descriptors=open_what_may_be()))
 
     async def _start(self, predecessors: Predecessors, admin_url: str) -> None:
         """Bring the workers up; then let those of an earlier control process go. Goes on as the reload loop."""
@@ -225,7 +223,7 @@ class Control:
         del self._gone_writers[: len(gone)]
 
     async def _settle_on(self) -> None:
-        interval_s = max(_SETTLE_INTERVAL_VIRTUAL_S / self.clock_rate, _SETTLE_INTERVAL_S_MIN)
+        interval_s = max(_SETTLE_INTERVAL_VIRTUAL_S / self._view.clock_rate, _SETTLE_INTERVAL_S_MIN)
         while True:
             await self._guarded(self._settle)
             await asyncio.sleep(interval_s)
@@ -243,7 +241,7 @@ class Control:
         try:
             await job()
         except Exception:
-            self.store_failures += 1
+            self._view.store_failures += 1
             _log.exception("the store failed; the next turn tries again")
 
     # What the workers serve
@@ -275,7 +273,7 @@ class Control:
         try:
             settings = await asyncio.to_thread(load_settings, self._config)
         except ConfigError as error:
-            self.was_reload_good = False
+            self._view.was_reload_good = False
             _log.error("%s is not taken up:", self._config)
             for fault in error.faults:
                 _log.error("%s", fault)
@@ -286,11 +284,11 @@ class Control:
         async with self._changing:
             try:
                 await self._take_up(settings)
-                self.was_reload_good = True
+                self._view.was_reload_good = True
                 _log.info("%s is taken up", self._config)
             except Exception as error:
                 # An address in use, a store that is away: back to what was.
-                self.was_reload_good = False
+                self._view.was_reload_good = False
                 _log.error("%s is not taken up: %s", self._config, error, exc_info=not isinstance(error, StartError))
                 await self._guarded(lambda: self._take_up(before))
 
@@ -325,56 +323,10 @@ class Control:
         return self._has_started and not self._stop.is_set() and self._supervisor.is_serving()
 
     def describe(self) -> dict[str, Any]:
-        now = datetime.fromtimestamp(self._books.store.clock.now(), UTC)
-        return {
-            "node": self._settings.node.name,
-            "version": version("tollgate"),
-            "is_compiled": is_used(),
-            "is_ready": self.is_ready(),
-            "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
-            "pools": self._supervisor.pools(),
-        }
+        return self._view.describe(is_ready=self.is_ready())
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
-        node = encode(self._registry)
-        is_openmetrics = is_openmetrics_type(content_type)
-        totals, admitted = self._books.store.collector.totals, self._books.limits.admitted
-        targets = list(self._targets.states())
-
-        def of_services() -> bytes:
-            usage = usage_metrics(totals, is_openmetrics=is_openmetrics)
-            return (usage + service_metrics(admitted, targets, is_openmetrics=is_openmetrics)).encode()
-
-        # The many series on a thread: the loop goes on meanwhile.
-        return await asyncio.to_thread(of_services) + node, content_type
-
-    # For the metrics
-
-    @property
-    def restarts(self) -> Mapping[str, int]:
-        return self._supervisor.restarts
-
-    @property
-    def workers_serving(self) -> Mapping[str, int]:
-        pools = self._supervisor.pools()
-        return {pool: sum(slot["is_serving"] for slot in slots) for pool, slots in pools.items()}
-
-    @property
-    def balances(self) -> Sequence[tuple[str, str, int]]:
-        return self._books.balances
-
-    @property
-    def settlement_lag_s(self) -> float:
-        return self._books.lag_s
-
-    @property
-    def reconcile_findings(self) -> int:
-        return len(self._books.findings)
-
-    @property
-    def clock_rate(self) -> float:
-        return self._books.store.clock.rate
+        return await self._view.exposition(accept)
 
 
 def _fixed_changes(before: Settings, after: Settings) -> list[str]:
