@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -14,6 +15,8 @@ import uvloop
 from config.loading import load_settings
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
+
+_LOOP_THREADS: Final = "64"
 
 
 def serve_command(wiring: Wiring) -> Callable[..., None]:
@@ -31,6 +34,9 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
+        # Names of probes and receivers are looked up on the loop's threads, of which half may wait: of four, two names
+        # whose servers do not answer would hold up all others. Not in os.environ: workers have their own number.
+        os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
         async def live() -> None:
             await Control(config, settings, wiring, announce=lambda text: typer.echo(text, err=True)).run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -139,8 +139,19 @@ class Biller(Protocol):
 
     # Notifications (`now` is the machine's own time)
 
-    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
-        """What is to be tried over which channel; ``channels`` are those of each account."""
+    def due_notifications(
+        self,
+        channels: Mapping[str, Sequence[str]],
+        now: int,
+        over: str,
+        most: int,
+        of_account: int = 1,
+        busy: Collection[str] = (),
+    ) -> list[Document]:
+        """What is to be tried over a channel: so many at most, and of an account that is not ``busy`` so many.
+
+        ``channels`` are those of each account. What is given out is not given out again for a minute.
+        """
         ...
 
     def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
