@@ -98,7 +98,7 @@ class SnapshotFiles:
         registry = self._quota_registries.get(pool)
         if registry is None:
             table = self._quota_tables[pool] = QuotaTable(quota_table_path(self.limit_table(pool)))
-            registry = self._quota_registries[pool] = SlotRegistry(self._limits / f"{pool}.quotas.json", table)
+            registry = self._quota_registries[pool] = SlotRegistry(self._limits / f"{pool}.quotas.json", table, QUOTAS)
         return registry
 
     def _forget_limits(self, pool: str, snapshot: PoolSnapshot) -> None:

@@ -14,6 +14,7 @@ from config.schema import Settings
 from gateway.control.instances import InstanceBook
 from gateway.control.office import Office
 from gateway.control.ports import Wiring
+from gateway.control.room import Room
 from gateway.control.services import ServiceBook
 from metering.clock import VirtualClock, open_clock
 from metering.collector import Collector
@@ -53,7 +54,8 @@ class Store:
 
     def take_up(self, settings: Settings) -> Settings:
         """Bring accounts, instances and services in line with the file. Returns the settings to go by: with what was
-        bought over the API."""
+        bought over the API. Raises StartError, with nothing changed, where the tables have no room for the file's."""
+        Room().require_file(settings, self.catalog)
         self._of_file = settings
         report = self.biller.sync(settings, self.clock.now())
         for refused in report["refused"]:

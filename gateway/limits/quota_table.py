@@ -15,7 +15,7 @@ from typing import Final
 MAGIC: Final = b"tollgquo"
 VERSION: Final = 1
 HEADER_BYTES: Final = 4096
-QUOTAS: Final = 262_144  # in a pool; the file is sparse
+QUOTAS: Final = 3 * 262_144  # in a pool, for three snapshots; the file is sparse
 _FILE_BYTES: Final = HEADER_BYTES + QUOTAS * 8
 _HEADER: Final = MAGIC + VERSION.to_bytes(8, "little")
 CALLS_MAX: Final = (1 << 40) - 1  # what the bits of a word below its period can count

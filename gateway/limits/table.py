@@ -28,8 +28,9 @@ SETTING: Final = 1  # word of a slot; its TAT is word 0
 TAKEN: Final = 2
 # Slots set under one lock: workers wait no longer than a tenth of a millisecond for it.
 _SET_AT_ONCE: Final = 64
-# 2,000 services with 100 routes each and room for their successors. The file is sparse: a slot costs once it is used.
-SLOTS: Final = 524_288
+# 2,000 services with 100 routes each, twice over, for three snapshots: that of now, the one before, the next one
+# (gateway/control/room.py). The file is sparse: a slot costs once it is used.
+SLOTS: Final = 3 * 524_288
 _FILE_BYTES: Final = HEADER_BYTES + SLOTS * SLOT_BYTES
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

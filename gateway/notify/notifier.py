@@ -13,6 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -86,11 +87,8 @@ class Notifier:
             room = AT_ONCE - under_way.total()
             if room <= 0:
                 continue
-            due = await self._on_store(
-                lambda over=over, room=room, busy=list(under_way): self._biller.due_notifications(
-                    channels, now, over, room, AT_ONCE_TO_ONE, busy
-                )
-            )
+            look = partial(self._biller.due_notifications, channels, now, over, room, AT_ONCE_TO_ONE, list(under_way))
+            due = await self._on_store(look)
             begun += [self._begin(one, ways.get(one["account"]), settings) for one in due]
         return begun
 
