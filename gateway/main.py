@@ -12,7 +12,8 @@ import typer
 from sqlalchemy import Engine
 
 from billing.commands import simulate
-from billing.errors import Refused
+from billing.errors import Refused, StoreLost, StoreTaken
+from billing.owner import claim
 from billing.service import Billing
 from config.catalog import Catalog
 from config.commands import check
@@ -24,7 +25,7 @@ from gateway.commands.finding import Finder
 from gateway.commands.serve import serve_command
 from gateway.control.data_dir import open_data_dir
 from gateway.control.lock import DataDirLock
-from gateway.control.ports import Biller, Wiring
+from gateway.control.ports import Biller, Ownership, Wiring
 from gateway.control.store import Store
 from loadtest.compare.command import app as loadtest
 from loadtest.demo import demo
@@ -33,10 +34,21 @@ from metering.clock import Clock
 
 def open_biller(engine: Engine, price_book: PriceBook, catalog: Catalog, settings: Settings, clock: Clock) -> Biller:
     terms = settings.billing
-    return Billing(engine, price_book, catalog, terms.timezone, terms.egress_basis, clock)
+    # Whoever has claimed the store has migrated it.
+    return Billing(engine, price_book, catalog, terms.timezone, terms.egress_basis, clock, is_migrated=True)
 
 
-WIRING = Wiring(open_biller, Refused)
+def claim_store(
+    engine: Engine, *, node: str, data_id: str, boot: str, host: str, pid: int, take_over: bool
+) -> Ownership:
+    # Alembic is slow to import, and most commands need none.
+    from billing.migrations import migrate
+
+    who = {"node": node, "data_id": data_id, "boot": boot, "host": host}
+    return claim(engine, migrate, **who, pid=pid, take_over=take_over)
+
+
+WIRING = Wiring(claim_store, open_biller, Refused, StoreTaken, StoreLost)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ _STATUS: Final = {
     "currency_unsupported": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "store_lost": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_restarted": HTTPStatus.SERVICE_UNAVAILABLE,
     "refund_vetoed": HTTPStatus.FORBIDDEN,
 }

@@ -24,6 +24,12 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
 
     def serve(
         config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The node's configuration.")],
+        take_over: Annotated[
+            bool,
+            typer.Option(
+                "--take-over", help="Take the store from another node, though it may be alive: it writes no more then."
+            ),
+        ] = False,
         log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the node until SIGTERM or Ctrl-C. SIGHUP reads the file again."""
@@ -39,7 +45,9 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
         async def live() -> None:
-            await Control(config, settings, wiring, announce=lambda text: typer.echo(text, err=True)).run()
+            await Control(
+                config, settings, wiring, announce=lambda text: typer.echo(text, err=True), take_over=take_over
+            ).run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())

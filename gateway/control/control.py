@@ -25,7 +25,7 @@ from gateway.control.banner import banner
 from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
 from gateway.control.data_dir import open_data_dir
 from gateway.control.descriptors import open_what_may_be
-from gateway.control.errors import DataDirBusy, StartError
+from gateway.control.errors import DataDirBusy, Refusal, StartError
 from gateway.control.lock import DataDirLock
 from gateway.control.node_view import NodeView
 from gateway.control.office import Office
@@ -68,6 +68,8 @@ class Control:
         wiring: Wiring,
         announce: Callable[[str], None],
         worker_command: Sequence[str] = WORKER_COMMAND,
+        *,
+        take_over: bool = False,
     ) -> None:
         """Raises StartError where the data_dir is another user's."""
         self._config = config
@@ -84,6 +86,10 @@ class Control:
         self._changing = asyncio.Lock()  # one change of what the workers serve at a time
         self._gone_writers: list[str] = []
         self._thread = StoreThread()
+        self._beats = StoreThread()  # a settlement may hold up the other for longer than a heartbeat may be late
+        self._take_over = take_over
+        self._store_jobs: list[asyncio.Task[None]] = []
+        self._is_lost = False
         self._run_files = RunFiles(self._data_dir)
         prefix = f"{settings.node.name}:{secrets.token_hex(8)}"
         self._targets = TargetHealth(lambda down: self._supervisor.publish_targets(down))
@@ -108,13 +114,16 @@ class Control:
         loop.add_signal_handler(signal.SIGUSR2, self._restart_asked.set)
         with await self._lock():
             try:
-                self._books = await self._thread.run(Bookkeeper, self._settings, self._wiring, self._run_files)
+                self._books = await self._thread.run(
+                    Bookkeeper, self._settings, self._wiring, self._run_files, take_over=self._take_over
+                )
                 try:
                     await self._serve()
                 finally:
                     await self._thread.run(self._books.close)
             finally:
                 self._thread.close()
+                self._beats.close()
 
     async def _lock(self) -> DataDirLock:
         """The data_dir, waiting for a command that has it for a moment."""
@@ -142,15 +151,19 @@ class Control:
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)
         predecessors = Predecessors(self._run_files, self._gone_writers.append)
-        notifier = Notifier(self._books.store.biller, lambda: self._settings, self._data_dir, self._thread.run)
+        notifier = Notifier(self._books.store.biller, lambda: self._settings, self._data_dir, self._of_store)
+        beat = asyncio.get_running_loop().create_task(self._beat_on(), name="beat")
         try:
             async with asyncio.TaskGroup() as tasks:
-                jobs = [
-                    tasks.create_task(self._start(predecessors, url), name="start"),
+                self._store_jobs = [
                     tasks.create_task(self._collect_on(), name="collect"),
                     tasks.create_task(self._settle_on(), name="settle"),
-                    tasks.create_task(self._restart_on(), name="restart"),
                     tasks.create_task(notifier.run(), name="notify"),
+                ]
+                jobs = [
+                    tasks.create_task(self._start(predecessors, url), name="start"),
+                    tasks.create_task(self._restart_on(), name="restart"),
+                    *self._store_jobs,
                 ]
                 await self._stop.wait()
                 _log.info("draining, for %g s at most", self._settings.drain)
@@ -167,6 +180,8 @@ class Control:
                 await predecessors.drain(self._settings.drain)
             await admin.stop()
             await self._farewell()
+            beat.cancel()
+            await asyncio.wait({beat})
 
     def _admin(self) -> AdminServer:
         token = open_token(self._data_dir)
@@ -200,6 +215,9 @@ class Control:
 
     async def _farewell(self) -> None:
         """The last counts into the store."""
+        if self._has_lost():
+            _log.warning("what was counted last stays in %s: the store is another node's", self._data_dir)
+            return
         try:
             async with asyncio.timeout(_FAREWELL_S_MAX):
                 await self._collect()
@@ -211,6 +229,30 @@ class Control:
         self._targets.forget(writer)
 
     # Loops
+
+    async def _beat_on(self) -> None:
+        """Until the last counts are in the store: who is silent may lose it."""
+        ownership = self._books.store.ownership
+        while not self._has_lost():
+            await asyncio.sleep(ownership.beat_interval_s)
+            try:
+                await self._beats.run(ownership.beat)
+            except Exception as error:
+                if not self._has_lost():
+                    _log.warning("a heartbeat did not reach the store: %s", error)
+
+    def _has_lost(self) -> bool:
+        """Another node has the store. What was to be done on it ends; the workers serve and count on."""
+        lost_to = self._books.store.ownership.lost_to
+        if lost_to is not None and not self._is_lost:
+            self._is_lost = True
+            _log.error("the store was taken over by %s: this node writes it no more, and takes no changes. Its workers "
+                       "serve on by what they have, and what they count stays in %s. Stop it, or start it again once "
+                       "the other has ended", lost_to, self._data_dir)  # fmt: skip
+            self._view.owns_store = False
+            for job in self._store_jobs:
+                job.cancel()
+        return self._is_lost
 
     async def _collect_on(self) -> None:
         while True:
@@ -241,6 +283,8 @@ class Control:
         try:
             await job()
         except Exception:
+            if self._has_lost():
+                return
             self._view.store_failures += 1
             _log.exception("the store failed; the next turn tries again")
 
@@ -302,11 +346,20 @@ class Control:
     # For the admin API
 
     async def ask(self, question: Callable[[Office], T]) -> T:
-        return await self._thread.run(lambda: question(self._books.store.office))
+        return await self._of_store(lambda: question(self._books.store.office))
+
+    async def _of_store(self, job: Callable[[], T]) -> T:
+        """Raises Refusal `store_lost`."""
+        try:
+            if not self._has_lost():
+                return await self._thread.run(job)
+        except self._wiring.store_lost:
+            self._has_lost()
+        raise Refusal("store_lost", f"the store is another node's: {self._books.store.ownership.lost_to}")
 
     async def act(self, action: Callable[[Office], T]) -> T:
         async with self._changing:
-            done = await self._thread.run(lambda: self._books.act(action))
+            done = await self._of_store(lambda: self._books.act(action))
             await self._publish()
             await self._follow_instances()
         if not await self._supervisor.applied(_APPLY_S_MAX):
@@ -320,7 +373,8 @@ class Control:
         _log.info("the workers are restarted")
 
     def is_ready(self) -> bool:
-        return self._has_started and not self._stop.is_set() and self._supervisor.is_serving()
+        has_store = not self._is_lost and not self._stop.is_set()
+        return self._has_started and has_store and self._supervisor.is_serving()
 
     def describe(self) -> dict[str, Any]:
         return self._view.describe(is_ready=self.is_ready())

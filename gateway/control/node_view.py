@@ -22,11 +22,12 @@ from metering.self_metrics import MeteringMetrics
 
 
 class NodeView:
-    """``store_failures`` and ``was_reload_good`` are the control process's to set."""
+    """``store_failures``, ``was_reload_good`` and ``owns_store`` are the control process's to set."""
 
     def __init__(self, node: str, books: Bookkeeper, supervisor: Supervisor, targets: TargetHealth) -> None:
         self.store_failures = 0
         self.was_reload_good = True
+        self.owns_store = True
         self.watch = Watch()
         self._node = node
         self._books = books

@@ -159,9 +159,39 @@ class Biller(Protocol):
         ...
 
 
+class Ownership(Protocol):
+    """A process's hold of the store. Each call raises ``Wiring.store_lost`` where another has taken it over, as does
+    every transaction of the engine. On any thread."""
+
+    @property
+    def beat_interval_s(self) -> float: ...
+    @property
+    def lost_to(self) -> str | None:
+        """Who has it instead, in words."""
+        ...
+
+    def require(self) -> None: ...
+    def beat(self) -> None:
+        """To be called in time: who is silent for long may lose the store."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class Claim(Protocol):
+    """Takes the store for a process, and brings its schema up to date. Raises ``Wiring.store_taken``."""
+
+    def __call__(
+        self, engine: Engine, *, node: str, data_id: str, boot: str, host: str, pid: int, take_over: bool
+    ) -> Ownership: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What the composition root hands in. ``refused`` has the attributes ``code`` and ``detail``."""
 
+    claim: Claim
     open_biller: Callable[[Engine, PriceBook, Catalog, Settings, Clock], Biller]
     refused: type[Exception]
+    store_taken: type[Exception]
+    store_lost: type[Exception]

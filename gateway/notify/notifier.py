@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from config.schema import Notify, Settings
+from gateway.control.errors import Refusal
 from gateway.control.ports import Biller
 from gateway.control.secret_file import open_secret
 from gateway.notify.channels import Mailer, NotDelivered, Webhooks
@@ -40,7 +41,7 @@ OnStore = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Notifier:
-    """``on_store`` runs a job on the store's thread; ``settings`` gives the present ones."""
+    """``on_store`` runs a job on the store's thread, or raises Refusal; ``settings`` gives the present ones."""
 
     def __init__(self, biller: Biller, settings: Callable[[], Settings], data_dir: Path, on_store: OnStore) -> None:
         self._biller = biller
@@ -57,6 +58,8 @@ class Notifier:
             while True:
                 try:
                     await self.turn()
+                except Refusal as refusal:
+                    _log.warning("notifications wait: %s", refusal)
                 except Exception:
                     _log.exception("notifications wait: the store failed")
                 self._has_ended.clear()
@@ -115,8 +118,9 @@ class Notifier:
             again = await self._on_store(
                 lambda: self._biller.note_delivery(one["notification"], one["channel"], int(time.time()), error)
             )
-        except Exception:
-            _log.exception("what became of %s over %s is not noted: it is sent again", one["key"], one["channel"])
+        except Exception as failure:
+            _log.error("what became of %s over %s is not noted, and it is sent again: %s",
+                       one["key"], one["channel"], failure)  # fmt: skip
             return False
         if error is not None:
             level = logging.WARNING if again else logging.ERROR
