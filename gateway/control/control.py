@@ -322,6 +322,11 @@ class Control:
             for fault in error.faults:
                 _log.error("%s", fault)
             return
+        except Exception as error:
+            # No descriptor to read it by, a nesting without end: the node goes on by what it has.
+            self._view.was_reload_good = False
+            _log.error("%s is not taken up: %s: %s", self._config, type(error).__name__, error)
+            return
         before = self._settings
         for name in _fixed_changes(before, settings):
             _log.warning("%s changed: takes effect at the next start", name)

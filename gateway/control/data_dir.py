@@ -32,6 +32,8 @@ def open_data_dir(data_dir: Path, store_url: str) -> None:
     _require_own(data_dir, data_dir.lstat() if data_dir.is_symlink() else None)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(data_dir, data_dir.stat())
+    if (found := data_dir.stat()).st_uid != os.geteuid() and found.st_mode & _OTHERS:
+        _log.warning("%s belongs to root, and others have rights to it: they stay (chmod 0700, chown)", data_dir)
     closed = sum(map(_close, [*_own(data_dir), *_database(store_url)]))
     if closed:
         _log.warning("%d files and folders of %s were open to others, and are so no longer", closed, data_dir)

@@ -112,7 +112,14 @@ class WorkerProcess(asyncio.Protocol):
         finally:
             theirs.close()
         loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(self._process.pid)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            # No descriptor to watch it by: it does not stay, for nobody would know of it.
+            self._process.kill()
+            self._process.wait()
+            ours.close()
+            raise
         loop.add_reader(self._pidfd, self._reap)
         ours.setblocking(False)
         await loop.create_connection(lambda: self, sock=ours)
