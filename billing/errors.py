@@ -43,5 +43,13 @@ class Refused(BillingError):
         super().__init__(f"{code}: {self.detail}")
 
 
+class StoreTaken(BillingError):
+    """Another node is alive on the store. The text says which, and what to do."""
+
+
+class StoreLost(BillingError):
+    """Another node has taken the store over: this process writes it no more."""
+
+
 class LedgerFault(BillingError):
     """An invariant of RULES C.7 does not hold. The transaction is given up; nothing is billed on top of it."""

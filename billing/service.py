@@ -3,7 +3,7 @@
 Sans clock: every operation is told `now`, epoch seconds. Documents are JSON-able and have the shapes of DESIGN 1.4.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -273,10 +273,18 @@ class Billing(OperatorDesk):
 
     # Notifications
 
-    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
+    def due_notifications(
+        self,
+        channels: Mapping[str, Sequence[str]],
+        now: int,
+        over: str,
+        most: int,
+        of_account: int = 1,
+        busy: Collection[str] = (),
+    ) -> list[Document]:
         """To be sent now (outbox.py); `now` is the machine's own time, not the node's clock."""
         with transaction(self.engine) as connection:
-            return outbox.due(connection, channels, now, most)
+            return outbox.due(connection, channels, now, over, most, of_account, busy)
 
     def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
         with transaction(self.engine) as connection:

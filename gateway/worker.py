@@ -274,6 +274,7 @@ def _open_what_may_be() -> None:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    os.umask(0o077)  # as of the control process: counts and logs are nobody else's
     boot = orjson.loads(sys.argv[1])
     _open_what_may_be()
     # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.

@@ -26,6 +26,7 @@ _STATUS: Final = {
     "currency_unsupported": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "store_lost": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_restarted": HTTPStatus.SERVICE_UNAVAILABLE,
     "refund_vetoed": HTTPStatus.FORBIDDEN,
 }
@@ -91,7 +92,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         code = _CODES.get(error.status, HTTPStatus(error.status).name.lower())
-        fields = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        fields = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
         return problem(error.status, code, _detail(request, error), fields)
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -15,12 +16,20 @@ from config.loading import load_settings
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
 
+_LOOP_THREADS: Final = "64"
+
 
 def serve_command(wiring: Wiring) -> Callable[..., None]:
     """The command, over the billing that the composition root hands in."""
 
     def serve(
         config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The node's configuration.")],
+        take_over: Annotated[
+            bool,
+            typer.Option(
+                "--take-over", help="Take the store from another node, though it may be alive: it writes no more then."
+            ),
+        ] = False,
         log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the node until SIGTERM or Ctrl-C. SIGHUP reads the file again."""
@@ -31,9 +40,14 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
+        # Names of probes and receivers are looked up on the loop's threads, of which half may wait: of four, two names
+        # whose servers do not answer would hold up all others. Not in os.environ: workers have their own number.
+        os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
         async def live() -> None:
-            await Control(config, settings, wiring, announce=lambda text: typer.echo(text, err=True)).run()
+            await Control(
+                config, settings, wiring, announce=lambda text: typer.echo(text, err=True), take_over=take_over
+            ).run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())

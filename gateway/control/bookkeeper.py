@@ -43,11 +43,11 @@ class Bookkeeper:
     Other threads may read these.
     """
 
-    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles) -> None:
+    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles, *, take_over: bool = False) -> None:
         data_dir = Path(settings.node.data_dir)
         self.settings = settings
         self.files = SnapshotFiles(data_dir)
-        self.store = Store(settings, wiring)
+        self.store = Store(settings, wiring, take_over=take_over)
         self.limits = LimitView(self.files, self.store.clock, settings.billing.timezone)
         self.store.office.limit_rows = self.limits.rows
         self.entitlements: Mapping[str, bool] = {}
@@ -103,6 +103,8 @@ class Bookkeeper:
             _log.error("the store contradicts itself: %s", finding)
 
     def act(self, action: Callable[[Office], T]) -> T:
+        # First: some of what is done is in files, which no transaction fences.
+        self.store.ownership.require()
         done = action(self.store.office)
         self.look()
         return done

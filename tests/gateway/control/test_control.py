@@ -113,6 +113,20 @@ def test_a_bad_file_changes_nothing_and_every_fault_is_logged(running: Running) 
     until(lambda: "last_reload_good 1.0" in running.node.call("GET", "/metrics")[1], "the good file is taken up", 5)
 
 
+@pytest.mark.parametrize("line", ["x: 2024-99-99", "? {a: 1}\n: 2", "x: " + "9" * 5000])
+def test_a_file_that_cannot_be_read_at_all_changes_nothing(running: Running, line: str) -> None:
+    """What YAML's reader stumbles over is no end of the node."""
+    told = running.log().count("is not taken up")
+    running.node.config.write_text(config_text(**running.ports) + line + "\n")
+    running.hang_up()
+    until(lambda: running.log().count("is not taken up") > told, "it is said", 5)
+    assert running.get(ORDERS) == 200
+    assert "tollgate_config_last_reload_good 0.0" in running.node.call("GET", "/metrics")[1]
+    running.write()
+    running.hang_up()
+    until(lambda: "last_reload_good 1.0" in running.node.call("GET", "/metrics")[1], "the good file is taken up", 5)
+
+
 def test_an_entry_that_is_taken_by_another_program_is_refused_on_hang_up(running: Running) -> None:
     before = running.node.worker_pids()
     with socket.create_server(("127.0.0.1", 0)) as other:
