@@ -91,7 +91,7 @@ class Entry(Strict):
 
 class Admin(Strict):
     bind: BindAddress = Bind("127.0.0.1", 8081)
-    hosts: tuple[ServerName, ...] = Field(default=(), max_length=100)  # what it may be asked for beside addresses
+    hosts: Many[ServerName] = Field(default=(), max_length=100)  # what it may be asked for beside addresses
 
 
 class Store(Strict):
