@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from config.catalog import Strict
 from config.documents import read_document, validated
-from config.money import format_e8, parse_e8
+from config.money import format_e8, parse_amount_e8, parse_price_e8
 
 FOLDER = Path(__file__).parent / "prices"
 _SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$", "description": "a quoted decimal"}
 )
-Money = Annotated[int, BeforeValidator(parse_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+Money = Annotated[int, BeforeValidator(parse_amount_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+UnitPrice = Annotated[int, BeforeValidator(parse_price_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+PACK_UNITS_MAX: Final = 2**60  # of calls or bytes in one pack
 Meter = Literal["out_client", "out_backend"]
 
 
 class Tier(Strict):
     """``price`` for 10,000 calls, up to and with call number ``up_to`` of the month; null: the rest (B21)."""
 
-    up_to: int | None = Field(ge=1)
-    price: Money
+    up_to: int | None = Field(ge=1, lt=2**63)
+    price: UnitPrice
 
 
 class InstancePrice(Strict):
     """Of a dedicated spec: by the second, or a month paid ahead (B40, B41)."""
 
-    per_second: Money
+    per_second: UnitPrice
     per_month: Money
     sample: bool = False
 
@@ -39,7 +41,7 @@ class PackOffer(Strict):
 
     id: str
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: int = Field(ge=1, le=60)
     price: Money
     sample: bool = False
@@ -57,7 +59,7 @@ class PriceBook(Strict):
     id: str
     currency: str = Field(pattern="^[A-Z]{3}$")
     calls: tuple[Tier, ...] = Field(min_length=1)
-    egress: dict[str, Money]
+    egress: dict[str, UnitPrice]
     egress_meters: EgressMeters
     instances: dict[str, InstancePrice]
     packs: tuple[PackOffer, ...] = ()

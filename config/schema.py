@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from config.catalog import Strict
 from config.prices import Money
@@ -25,6 +25,7 @@ from config.values import (
     FilePath,
     HostName,
     Id,
+    Instant,
     Network,
     Origin,
     OtlpUrl,
@@ -154,7 +155,7 @@ class Account(Strict):
     id: Id
     entity: str | None = None
     currency: Currency = "USD"
-    activated_at: AwareDatetime
+    activated_at: Instant
     opening: Opening = Opening()
     alert_below: Money | None = None
     free_quota: bool = True

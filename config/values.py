@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from config.catalog import Size
+from config.instants import instant_text, parse_instant
 from config.units import parse_duration
 
 
@@ -109,6 +110,13 @@ Duration = Annotated[
     WithJsonSchema(
         {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$", "description": "30s, 100ms, 2h"}
     ),
+]
+# Epoch seconds.
+Instant = Annotated[
+    int,
+    BeforeValidator(parse_instant),
+    PlainSerializer(instant_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json"), _SIZE_SCHEMA]
 BindAddress = Annotated[

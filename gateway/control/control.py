@@ -305,8 +305,12 @@ class Control:
     async def act(self, action: Callable[[Office], T]) -> T:
         async with self._changing:
             done = await self._thread.run(lambda: self._books.act(action))
-            await self._publish()
-            await self._follow_instances()
+            try:
+                await self._publish()
+                await self._follow_instances()
+            except Exception:
+                # It is committed, and answered so; the next tick publishes it.
+                _log.exception("a change is made, and could not be published to the workers")
         if not await self._supervisor.applied(_APPLY_S_MAX):
             _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
         return done

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from config.catalog import Strict
 from config.documents import faults_of
-from config.prices import Money
+from config.instants import parse_month
+from config.prices import PACK_UNITS_MAX, Money
 from config.schema import Entry, Prepaid
-from config.values import Address, ByteSize, Id, Qps, Share
+from config.texts import is_plain
+from config.values import Address, ByteSize, Id, Instant, Qps, Share
 from gateway.control.errors import Refusal
-from gateway.control.filter import parse_month
 
 M = TypeVar("M", bound=Strict)
 
@@ -20,10 +21,17 @@ Meter = Literal["calls", "egress_client", "egress_backend", "instance_seconds"]
 Months = Annotated[int, Field(ge=1, le=60)]
 
 
+def _plain(text: str) -> str:
+    """It is shown on bills, in terminals and spreadsheets."""
+    if not is_plain(text):
+        raise ValueError("has control characters")
+    return text
+
+
 class VoucherGrant(Strict):
     id: Id
     amount: Money
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 class InstancePurchase(Strict):
@@ -54,11 +62,11 @@ class Renewal(Strict):
 class Adjustment(Strict):
     """`amount` is given back."""
 
-    hour: AwareDatetime
+    hour: Instant
     instance: str
     meter: Meter
     amount: Annotated[Money, Field(gt=0)]
-    reason: str = Field(min_length=3, max_length=500, pattern=r"\S")
+    reason: Annotated[str, Field(min_length=3, max_length=500, pattern=r"\S"), AfterValidator(_plain)]
 
 
 class Veto(Strict):
@@ -67,7 +75,7 @@ class Veto(Strict):
 
 class WishedPack(Strict):
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1, le=2**60)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: Months
     price: Money
 
