@@ -8,7 +8,8 @@ from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from billing import tables
 from billing.upsert import ignore_rows
-from billing.views import Document, instant_text
+from billing.views import Document
+from config.instants import instant_text
 
 # One try more doubles the wait, up to an hour: the last is about ten hours after the first.
 ATTEMPTS_MAX: Final = 18

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from config.bounds import Many, Text
 from config.catalog import Strict
 from config.documents import read_document, validated
-from config.money import format_e8, parse_e8
+from config.money import format_e8, parse_amount_e8, parse_price_e8
 
 FOLDER = Path(__file__).parent / "prices"
 _SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$", "description": "a quoted decimal"}
 )
-Money = Annotated[int, BeforeValidator(parse_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+Money = Annotated[int, BeforeValidator(parse_amount_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+UnitPrice = Annotated[int, BeforeValidator(parse_price_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+PACK_UNITS_MAX: Final = 2**60  # of calls or bytes in one pack
 Meter = Literal["out_client", "out_backend"]
 
 
@@ -25,7 +27,7 @@ class Tier(Strict):
     """``price`` for 10,000 calls, up to and with call number ``up_to`` of the month; null: the rest (B21)."""
 
     up_to: int | None = Field(ge=1, le=10**15)
-    price: Money
+    price: UnitPrice
 
 
 def _rising(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
@@ -40,7 +42,7 @@ def _rising(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
 class InstancePrice(Strict):
     """Of a dedicated spec: by the second, or a month paid ahead (B40, B41)."""
 
-    per_second: Money
+    per_second: UnitPrice
     per_month: Money
     sample: bool = False
 
@@ -50,7 +52,7 @@ class PackOffer(Strict):
 
     id: Text
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1, le=2**60)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: int = Field(ge=1, le=60)
     price: Money
     sample: bool = False
@@ -68,7 +70,7 @@ class PriceBook(Strict):
     id: Text
     currency: str = Field(pattern="^[A-Z]{3}$")
     calls: Annotated[Many[Tier], Field(min_length=1, max_length=100), AfterValidator(_rising)]
-    egress: dict[Text, Money] = Field(max_length=1000)
+    egress: dict[Text, UnitPrice] = Field(max_length=1000)
     egress_meters: EgressMeters
     instances: dict[Text, InstancePrice] = Field(max_length=1000)
     packs: Many[PackOffer] = Field(default=(), max_length=1000)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,12 +17,11 @@ from config.bounds import Text
 from config.catalog import BODY_MAX, Size
 from config.errors import shown
 from config.hosts import parse_host, parse_host_pattern
+from config.instants import instant_text, parse_instant
 from config.paths import parse_prefix, parse_route_path
 from config.units import format_duration, parse_duration
 from config.urls import check_store, parse_origin, parse_otlp, parse_port, parse_receiver, parse_target
 
-# Hours are kept as epoch seconds / 3600, and months and days by time zones whose rules are known for about as long.
-YEAR_MIN, YEAR_MAX = 1970, 2200
 # RFC 9110 7.6.1 and 6.4: what says where a message ends, or is of one connection, can be no key.
 _OF_FRAMING = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -98,23 +96,6 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _instant(value: object) -> datetime:
-    """ISO 8601 with its offset; a number of seconds would be read as one too, in many readers."""
-    found = None
-    if isinstance(value, datetime):
-        found = value
-    elif isinstance(value, str) and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}", value):
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            found = None
-    if found is None or found.tzinfo is None:
-        raise ValueError(f'{shown(value)} is no time with its offset, as "2026-01-15T09:00:00+08:00"')
-    if not YEAR_MIN < found.year < YEAR_MAX:
-        raise ValueError(f"{shown(value)} is not between the years {YEAR_MIN} and {YEAR_MAX}")
-    return found
-
-
 def _method(value: str) -> str:
     """Methods are told apart by case (RFC 9110 9.1), and all that are registered are in upper case."""
     method = value.upper()
@@ -163,6 +144,13 @@ Duration = Annotated[
     ),
 ]
 _SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\s*(B|[KMG]i?B)$", "description": "16MiB, 64KiB"})
+# Epoch seconds.
+Instant = Annotated[
+    int,
+    BeforeValidator(parse_instant),
+    PlainSerializer(instant_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json"), _SIZE_SCHEMA]
 BodyMax = Annotated[ByteSize, BODY_MAX]
 BindAddress = Annotated[
@@ -172,9 +160,6 @@ BindAddress = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$", "description": "address:port"}),
 ]
 FilePath = Annotated[Path, BeforeValidator(_path), PlainSerializer(str, when_used="json")]
-Instant = Annotated[
-    datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
-]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Network = Literal["internet", "vpc"]
 TlsVersion = Literal["1.2", "1.3"]

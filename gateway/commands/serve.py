@@ -7,16 +7,29 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 import uvloop
 
 from config.loading import load_settings
+from config.texts import escaped
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
 
 _LOOP_THREADS: Final = "64"
+
+
+class PlainLines(logging.Formatter):
+    """What came from outside and is in a message, or in an error's text, does not act on a terminal. A message is a
+    line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, exc_info: Any) -> str:
+        return escaped(super().formatException(exc_info), in_lines=True)
 
 
 def serve_command(wiring: Wiring) -> Callable[..., None]:
@@ -36,7 +49,9 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         level = logging.getLevelNamesMapping().get(log_level.upper())
         if level is None:
             raise typer.BadParameter(f"{log_level} is no log level", param_hint="--log-level")
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        lines = logging.StreamHandler()
+        lines.setFormatter(PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=level, handlers=[lines])
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)

@@ -11,7 +11,7 @@ import typer
 from config.documents import FILE_BYTES_MAX, parse_document, read_document, unclear_in
 from config.errors import ConfigError, Fault
 from gateway.commands.options import Account, Admin, Config, Json, desk
-from gateway.commands.output import Column, print_json, print_table
+from gateway.commands.output import Column, print_json, print_table, say
 from gateway.control.filter import Filter
 
 services = typer.Typer(no_args_is_help=True, help="Services of the node.")
@@ -74,7 +74,7 @@ def remove(
     """Remove a service that was added over the API."""
     with desk(context, admin, config) as asked:
         asked.remove_service(service)
-    typer.echo(f"{service} is removed", err=True)
+    say(f"{service} is removed")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -87,9 +87,12 @@ class Bookkeeper:
         try:
             store.biller.settle(store.clock.now(), store.collector.sealed_through)
         finally:
-            # An account that cannot be settled does not hide what became of the others.
-            self._reconcile_daily()
-            self.look()
+            # An account that cannot be settled does not hide what became of the others, and neither does a store that
+            # cannot be added up.
+            try:
+                self._reconcile_daily()
+            finally:
+                self.look()
 
     def _reconcile_daily(self) -> None:
         """Once a day of the node's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""
@@ -106,7 +109,11 @@ class Bookkeeper:
         # First: some of what is done is in files, which no transaction fences.
         self.store.ownership.require()
         done = action(self.store.office)
-        self.look()
+        try:
+            self.look()
+        except Exception:
+            # What is done is committed, and answered so. How accounts stand is looked at again at the next tick.
+            _log.exception("a change is made, and what became of the accounts could not be looked at")
         return done
 
     def look(self) -> None:

@@ -26,6 +26,7 @@ from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
 from gateway.control.data_dir import open_data_dir
 from gateway.control.descriptors import open_what_may_be
 from gateway.control.errors import DataDirBusy, Refusal, StartError
+from gateway.control.fixed import fixed_changes
 from gateway.control.lock import DataDirLock
 from gateway.control.node_view import NodeView
 from gateway.control.office import Office
@@ -328,7 +329,7 @@ class Control:
             _log.error("%s is not taken up: %s: %s", self._config, type(error).__name__, error)
             return
         before = self._settings
-        for name in _fixed_changes(before, settings):
+        for name in fixed_changes(before, settings):
             _log.warning("%s changed: takes effect at the next start", name)
         async with self._changing:
             try:
@@ -365,8 +366,12 @@ class Control:
     async def act(self, action: Callable[[Office], T]) -> T:
         async with self._changing:
             done = await self._of_store(lambda: self._books.act(action))
-            await self._publish()
-            await self._follow_instances()
+            try:
+                await self._publish()
+                await self._follow_instances()
+            except Exception:
+                # It is committed, and answered so; the next tick publishes it.
+                _log.exception("a change is made, and could not be published to the workers")
         if not await self._supervisor.applied(_APPLY_S_MAX):
             _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
         return done
@@ -386,15 +391,3 @@ class Control:
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
         return await self._view.exposition(accept)
-
-
-def _fixed_changes(before: Settings, after: Settings) -> list[str]:
-    """What a running node cannot change."""
-    pairs = {
-        "node": (before.node, after.node),
-        "admin": (before.admin, after.admin),
-        "store": (before.store, after.store),
-        "billing": (before.billing, after.billing),
-        "clock": (before.clock, after.clock),
-    }
-    return [name for name, (old, new) in pairs.items() if old != new]

@@ -9,16 +9,24 @@ from pydantic import AfterValidator, Field, ValidationError
 from config.bounds import Many, Text
 from config.catalog import Strict
 from config.documents import faults_of
-from config.prices import Money
+from config.instants import parse_month
+from config.prices import PACK_UNITS_MAX, Money
 from config.schema import Entry, Prepaid
+from config.texts import is_plain
 from config.values import Address, BodyMax, Id, Instant, Qps, Share
 from gateway.control.errors import Refusal
-from gateway.control.filter import parse_month
 
 M = TypeVar("M", bound=Strict)
 
 Meter = Literal["calls", "egress_client", "egress_backend", "instance_seconds"]
 Months = Annotated[int, Field(ge=1, le=60)]
+
+
+def _plain(text: str) -> str:
+    """It is shown on bills, in terminals and spreadsheets."""
+    if not is_plain(text):
+        raise ValueError("has control characters")
+    return text
 
 
 class VoucherGrant(Strict):
@@ -59,7 +67,7 @@ class Adjustment(Strict):
     instance: Text
     meter: Meter
     amount: Annotated[Money, Field(gt=0)]
-    reason: str = Field(min_length=3, max_length=500, pattern=r"\S")
+    reason: Annotated[str, Field(min_length=3, max_length=500, pattern=r"\S"), AfterValidator(_plain)]
 
 
 class Veto(Strict):
@@ -68,7 +76,7 @@ class Veto(Strict):
 
 class WishedPack(Strict):
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1, le=2**60)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: Months
     price: Money
 

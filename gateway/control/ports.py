@@ -37,6 +37,10 @@ class Biller(Protocol):
         """By instance: may it serve."""
         ...
 
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """By instance, those that were too: its account and region."""
+        ...
+
     def ended_instances(self) -> set[str]:
         """Those that were released or destroyed: they do not come back by themselves."""
         ...

@@ -84,8 +84,11 @@ class Store:
         self._of_file = settings
         report = self.biller.sync(settings, self.clock.now())
         for refused in report["refused"]:
-            # What cannot be paid is tried again at every tick.
-            _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
+            if "account" in refused:
+                _log.error("account %s is not as the file has it: %s", refused["account"], refused["reason"])
+            else:
+                # What cannot be paid is tried again at every tick.
+                _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
         for fault in self.instances.load(settings):
             _log.error("not served: %s", fault)
         return self.follow_instances()

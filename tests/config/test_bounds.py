@@ -83,9 +83,13 @@ def _flat(metadata: Any) -> tuple[Any, ...]:
 _MODELS = (Settings, Catalog, PriceBook, InstancePurchase, Adjustment, Renewal, VoucherGrant, WhatIf)
 _SEEN: set[type[BaseModel]] = set()
 LEAVES = [leaf for model in _MODELS for leaf in leaves(model, _SEEN)]
-MONEY = [leaf for leaf in LEAVES if leaf.type is int and "parse_e8" in repr(leaf.metadata)]
+MONEY = [
+    leaf for leaf in LEAVES if leaf.type is int and re.search(r"parse_(e8|amount_e8|price_e8)", repr(leaf.metadata))
+]
+INSTANTS = [leaf for leaf in LEAVES if "parse_instant" in repr(leaf.metadata)]
 MEASURES = [leaf for leaf in LEAVES if "parse_duration" in repr(leaf.metadata) or "parse_size" in repr(leaf.metadata)]
-NUMBERS = [leaf for leaf in LEAVES if leaf.type in (int, float) and leaf not in MONEY and leaf not in MEASURES]
+_OTHERS = (MONEY, MEASURES, INSTANTS)
+NUMBERS = [leaf for leaf in LEAVES if leaf.type in (int, float) and not any(leaf in others for others in _OTHERS)]
 TEXTS = [leaf for leaf in LEAVES if leaf.type is str]
 LISTS = [leaf for leaf in LEAVES if leaf.type in (tuple, dict)]
 
@@ -103,6 +107,19 @@ def test_a_number_below_its_least_or_above_its_most_is_refused(leaf: Leaf) -> No
         assert leaf.refuses(beyond), str(beyond)[:40]
     assert not leaf.refuses(least.ge)
     assert not leaf.refuses(most.le)
+
+
+@pytest.mark.parametrize("leaf", INSTANTS, ids=str)
+def test_an_instant_has_its_years(leaf: Leaf) -> None:
+    for beyond in (
+        "1999-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-23:59",
+        "2026-01-01",
+        1_768_438_800,
+    ):
+        assert leaf.refuses(beyond), beyond
+    assert not leaf.refuses("2026-01-15T09:00:00+08:00")
 
 
 @pytest.mark.parametrize("leaf", NUMBERS, ids=str)
