@@ -152,8 +152,8 @@ class ClientConnection(Admitting):
             if self._content_left and self._is_exchanging():
                 at = len(data)
                 self._read_content(self._take_buffer())
-        if self._is_half_closed and self._content_left and self._is_exchanging():
-            self._close_transport()  # The rest of the content will not come.
+        if self._content_left and self._is_exchanging():
+            self._close_if_cut()
 
     def _refuse_head(self, code: str, detail: str, ingress: int) -> None:
         """What came in place of a head is none."""
