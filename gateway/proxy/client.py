@@ -152,6 +152,8 @@ class ClientConnection(Admitting):
             if self._content_left and self._is_exchanging():
                 at = len(data)
                 self._read_content(self._take_buffer())
+            elif not self._is_exchanging():
+                self._buffer_at = 0  # It was answered: what is kept from here on is kept from its beginning.
         if self._content_left and self._is_exchanging():
             self._close_if_cut()
 

@@ -152,3 +152,39 @@ def test_content_that_came_before_a_half_close_is_forwarded(tmp_path: Path, chun
     finally:
         origin.close()
     assert got.count(b"x") >= chunks
+
+
+@pytest.mark.parametrize("cut", range(1, 75))
+def test_no_byte_is_lost_between_requests_however_they_come(tmp_path: Path, cut: int) -> None:
+    """What came behind content was read from where the request before it had ended: a request lost its beginning."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    text = (
+        b"GET /zz HTTP/1.1\r\nHost: a\r\n\r\n"
+        b"POST /s HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        b"GET /s/last HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+
+    def serve(connection: socket.socket) -> None:
+        data = head_of(connection)
+        while not data.endswith(b"abc"):
+            data += connection.recv(100)
+        connection.sendall(answer)
+        if head_of(connection).startswith(b"GET /last "):
+            connection.sendall(answer)
+        head_of(connection)
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        writer.write(text[:cut])
+        await turns_until(lambda: any(one.wire.row >= 0 or one._buffer for one in running.core.clients))
+        await asyncio.sleep(0.01)
+        writer.write(text[cut:])
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 404")
+        for _ in range(2):
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+
+    origin = Origin(serve)
+    try:
+        run(tmp_path, test, service("s", origin.port))
+    finally:
+        origin.close()
