@@ -135,7 +135,8 @@ class Worker:
     async def _apply(self, path: Path) -> None:
         """Swaps the snapshot between requests. What is under way goes on, where the new one would let it begin too."""
         file = SnapshotFile(path)
-        self._core.route_by(await self._in_slices(self._builder.build(file)))
+        router = await self._in_slices(self._builder.build(file))
+        self._core.route_by(router, self._builder.least_timeout_s)
         await self._revocation.look_again(self._builder.serving)
         await self._in_slices(self._builder.discard())
         self._tell({"at": "applied", "version": file.version})
@@ -229,7 +230,15 @@ class Worker:
                 self._core.access_log.flush()
             self._count_spans()
             self._freeze_what_was_made()
-            await asyncio.sleep(SWEEP_INTERVAL_S)
+            await self._pass_deadlines(time.monotonic() + SWEEP_INTERVAL_S)
+
+    async def _pass_deadlines(self, until_s: float) -> None:
+        """Waits, and passes on the way what deadlines are too short to wait as long."""
+        while (left_s := until_s - time.monotonic()) > 0:
+            interval_s = self._core.sweep_interval_s
+            await asyncio.sleep(min(left_s, interval_s))
+            if interval_s < left_s:
+                await self._core.pass_deadlines()
 
     def _count_spans(self) -> None:
         if self._core.tracer is not None:

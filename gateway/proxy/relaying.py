@@ -48,6 +48,7 @@ class Relaying(Downstream):
         "_rate_due_s",
         "_text",
         "_pending",
+        "_picked_s",
         "_retries",
         "_is_chunking",
     )
@@ -61,6 +62,7 @@ class Relaying(Downstream):
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
         self._pending: list[bytes] = []
+        self._picked_s = 0.0  # when its target was chosen
         self._retries = 0
         self._is_chunking = False
 
@@ -77,6 +79,7 @@ class Relaying(Downstream):
     def _forward(self, match: Match, target: Target | None, length: int) -> None:
         """Begins the exchange with the upstream. ``target`` None: it has to be chosen."""
         core = self._core
+        self._picked_s = now_s = core.now_s
         self._refusals = 0
         self._content_left = length
         self._is_answered = self._is_chunking = self._has_content_begun = False
@@ -85,10 +88,10 @@ class Relaying(Downstream):
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
-            self._content_began_s = core.now_s
-            self._rate_due_s = core.now_s + core.bounds.body_timeout_s
+            self._content_began_s = now_s
+            self._rate_due_s = now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
-            self.deadline_s = core.now_s + core.bounds.body_timeout_s
+            self.deadline_s = now_s + core.bounds.body_timeout_s
         else:
             self.is_content_sent = True
             self._count_call()
@@ -100,7 +103,7 @@ class Relaying(Downstream):
             self._send_head(match, pinned.target, pinned)
             return
         if target is None:
-            target = match.service.targets.pick(core.now_s, self)
+            target = match.service.targets.pick(now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
@@ -148,6 +151,7 @@ class Relaying(Downstream):
             if self._is_awaiting(exchange):
                 self._retry_or_fail(match, target, error.code, error.detail)
             return
+        self._core.read_clock()
         if self._is_awaiting(exchange):
             self._send_head(match, target, connection)
         elif not connection.pool.idle and connection.pool.takes_back:
@@ -168,9 +172,11 @@ class Relaying(Downstream):
         """
         core, cells, service = self._core, self._meter.cells, match.service
         calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
-        if self._retries < service.retries and service.retry_budget.take(calls, core.now_s):
+        now_s = core.read_clock()
+        if self._retries < service.retries and service.retry_budget.take(calls, now_s):
             self._retries += 1
-            other = service.targets.pick(core.now_s, self, avoid=target)
+            self._picked_s = now_s
+            other = service.targets.pick(now_s, self, avoid=target)
             if other is not None:
                 self._send_to(match, other, is_fresh=is_fresh)
                 return
@@ -199,7 +205,7 @@ class Relaying(Downstream):
         upstream.wire.hand_over(size)
         self._core.outbox.write(upstream.transport, data)  # type: ignore[arg-type]
         if self._state is TUNNEL:
-            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
 
     def _read_waiting_content(self) -> None:
         if self._content_left and self._buffer and self._is_exchanging():
@@ -210,7 +216,7 @@ class Relaying(Downstream):
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
         service = self._service
         assert service is not None
-        now_s = self._core.now_s
+        now_s = self._core.read_clock()
         self.deadline_s = now_s + self._core.bounds.body_timeout_s
         if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
             return
@@ -255,7 +261,7 @@ class Relaying(Downstream):
             self.is_content_sent = True
             self._count_call()
             if upstream is not None:
-                upstream.deadline_s = self._core.now_s + service.response_timeout_s
+                upstream.deadline_s = now_s + service.response_timeout_s
         elif self._decoder is not None and self._decoder.has_more:
             self.pause_reading()
             self._ask_for_turn()
@@ -302,7 +308,9 @@ class Relaying(Downstream):
         status = head.status
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
-        more = self._limits.fields(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self._core.now_s = now_ns / 1e9
+        more = self._limits.fields(now_ns)
         if not head.is_dated:
             more += self._core.date_field
         if self._cors_fields:
@@ -335,7 +343,7 @@ class Relaying(Downstream):
             if status >= 500 and (service := self._service) is not None and service.ejects_on_5xx:
                 upstream.target.failed(self._core.now_s)
             elif upstream.target.failures or upstream.target.is_ejected:
-                upstream.target.succeeded(self._started_ns / 1e9)
+                upstream.target.succeeded(self._picked_s)
             self._upstream = None
         if self._is_chunking:
             if trailers and self.head.takes_trailers:
@@ -368,8 +376,8 @@ class Relaying(Downstream):
         more = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self.relay(response_text(head, self._request_id, more, rest))
         if self._upstream is not None:
-            self._upstream.target.succeeded(self._started_ns / 1e9)
-            self._upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            self._upstream.target.succeeded(self._picked_s)
+            self._upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
             if self._buffer:
                 data, self._buffer = self._buffer, b""
                 self._meter.cells[self._row + INGRESS] += len(data)

@@ -105,13 +105,13 @@ class UpstreamConnection:
         if phase is PHASE_HEAD:
             self._read_head(client, self._buffer + data if self._buffer else data)
         elif phase is PHASE_LENGTH:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_length(client, data)
         elif phase is PHASE_CHUNKED:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_chunks(client, data)
         else:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             client.relay(data) if phase is PHASE_TUNNEL else client.relay_framed(data)
 
     def _read_head(self, client: Relaying, data: bytes) -> None:
@@ -213,7 +213,7 @@ class UpstreamConnection:
         self._is_queued = False
         client, decoder = self.client, self._decoder
         if client is not None and decoder is not None and decoder.has_more and not client.is_write_paused:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_chunks(client, b"")
 
     def pause_reading(self) -> None:
@@ -257,7 +257,7 @@ class UpstreamConnection:
     def _fail(self, client: Relaying, detail: str) -> None:
         self.client = None
         self.target.outstanding -= 1
-        self.target.failed(self._core.now_s)
+        self.target.failed(self._core.read_clock())
         self.abort()
         client.upstream_failed("bad_gateway", detail)
 
@@ -295,15 +295,15 @@ class UpstreamConnection:
         elif self.phase is PHASE_HEAD and self._buffer:
             # A part of the answer has come, so the request was acted on: no second try (DESIGN 1.2).
             self._buffer = b""
-            self.target.failed(self._core.now_s)
+            self.target.failed(self._core.read_clock())
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
         elif self.phase is PHASE_HEAD:
             # A resting connection may be closed under us at any time: not the target's failure.
             if not self.is_reused:
-                self.target.failed(self._core.now_s)
+                self.target.failed(self._core.read_clock())
             client.upstream_lost(self)
         else:
-            self.target.failed(self._core.now_s)
+            self.target.failed(self._core.read_clock())
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
 
     def eof_received(self) -> None:
@@ -323,14 +323,14 @@ class UpstreamConnection:
             unsent = unsent_bytes(self.transport)
             if unsent < self._unsent_bytes:  # It reads slowly, and it reads.
                 self._unsent_bytes = unsent
-                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+                self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
                 return
         if client is None or self.phase is PHASE_TUNNEL:
             self.abort()
             return
         self.client = None
         self.target.outstanding -= 1
-        self.target.failed(self._core.now_s)
+        self.target.failed(self._core.read_clock())
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
@@ -365,7 +365,7 @@ class UpstreamConnection:
             client.pause_reading()
             self._unsent_bytes = unsent_bytes(self.transport)
             if self.phase is PHASE_HEAD:
-                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+                self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
@@ -376,4 +376,4 @@ class UpstreamConnection:
             if self.phase is PHASE_HEAD:
                 # The answer is owed from the last byte of the request on, not before.
                 wait_s = client.service_response_timeout_s if client.is_content_sent else inf
-                self.deadline_s = self._core.now_s + wait_s
+                self.deadline_s = self._core.read_clock() + wait_s
