@@ -210,6 +210,8 @@ class Core:
         now_s = self.read_clock()
         clients = [client for client in self.clients if client.deadline_s < now_s]
         upstreams = [upstream for upstream in self.upstreams if upstream.deadline_s < now_s]
+        if clients or upstreams:
+            await asyncio.sleep(0)  # What came in time is read first, though this worker may have been late to.
         for number, client in enumerate(clients, 1):
             # Still due, and still there? Others were served meanwhile.
             if client.deadline_s < now_s and client in self.clients:
