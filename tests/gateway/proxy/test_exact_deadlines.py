@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.proxy.core import SHORT_S, SHORT_SWEEP_INTERVAL_S, SWEEP_INTERVAL_S
 from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
@@ -264,19 +265,32 @@ def test_an_answer_just_below_its_deadline_is_one_and_just_above_it_none(
             client.close()
 
 
-async def test_what_came_in_time_is_in_time_though_the_worker_was_busy(tmp_path: Path) -> None:
-    """Its deadline and it are found in the same turn of the loop."""
-    upstream = {"retries": 0, "timeouts": {"connect": 1.0, "response": SHORT, "idle": NEVER}}
-    serve = Silent(OK, SHORT / 3)
-    with origin_of(serve) as origin:
-        async with gateway(tmp_path, service("s", origin.port, upstream=upstream)) as made:
-            for number in range(1, 6):
-                reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
-                writer.write(GET)
-                await turns_until(lambda: serve.asked == number)  # noqa: B023
-                time.sleep(SHORT * 2)  # noqa: ASYNC251  (a turn that takes so long)
-                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-                writer.close()
+def test_what_came_in_time_is_in_time_though_the_worker_was_busy(tmp_path: Path) -> None:
+    """The answer and the sweep fall due while somebody else is read for long: the sweep would be the first."""
+
+    async def main() -> None:
+        upstream = {"retries": 0, "timeouts": {"connect": 1.0, "response": SHORT, "idle": NEVER}}
+        serve = Silent(OK, SHORT / 3)
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+
+        def take_long() -> None:
+            ours.recv(1)
+            time.sleep(SHORT * 2)
+
+        loop.add_reader(ours, take_long)
+        with origin_of(serve) as origin, ours, theirs:
+            async with gateway(tmp_path, service("s", origin.port, upstream=upstream)) as made:
+                for number in range(1, 6):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", made.port)
+                    writer.write(GET)
+                    await turns_until(lambda: serve.asked == number)  # noqa: B023
+                    theirs.send(b"x")
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+                    writer.close()
+            loop.remove_reader(ours)
+
+    uvloop.run(main())
 
 
 def test_a_drain_is_not_over_before_its_time(tmp_path: Path) -> None:
