@@ -66,6 +66,11 @@ class Relaying(Downstream):
         self._retries = 0
         self._is_chunking = False
 
+    @property
+    def has_content_begun(self) -> bool:
+        """Whether any of the request's content has gone to the upstream."""
+        return self._has_content_begun
+
     def _is_exchanging(self) -> bool:
         return self._state is EXCHANGE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import IntEnum
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
@@ -11,6 +10,8 @@ from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.proxy.core import Core
+from gateway.proxy.leftover import read_left
+from gateway.proxy.phase import PHASE_CHUNKED, PHASE_HEAD, PHASE_LENGTH, PHASE_TUNNEL, PHASE_UNTIL_CLOSE, Phase
 from gateway.proxy.progress import unsent_bytes
 from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
@@ -20,23 +21,11 @@ if TYPE_CHECKING:
     from gateway.proxy.relaying import Relaying
 
 
-class Phase(IntEnum):
-    """Where an upstream's answer stands."""
-
-    HEAD = 0  # none of it, or a part of its head, has come
-    LENGTH = 1  # content of known length is coming
-    CHUNKED = 2
-    UNTIL_CLOSE = 3
-    TUNNEL = 4  # after 101: bytes of another protocol, both ways
-
-
 # Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
 # often than a request may last, and thousands in one read are work for everybody's turn.
 INTERIM_MAX: Final = 100
 # Acknowledging more than this may take more segments than acknowledging another's.
 SMALL_CONTENT_BYTES: Final = 1024
-# As globals: an enum's member costs a descriptor at each use.
-PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKED, PHASE_UNTIL_CLOSE, PHASE_TUNNEL = Phase
 
 
 class UpstreamConnection:
@@ -46,6 +35,7 @@ class UpstreamConnection:
         "_buffer",
         "_core",
         "_decoder",
+        "_has_ended",
         "_interim",
         "_is_queued",
         "_is_read_paused",
@@ -78,11 +68,12 @@ class UpstreamConnection:
         self.is_write_paused = False
         self._is_read_paused = False
         self._is_queued = False  # Whether it has asked for a turn.
+        self._has_ended = False  # Whether the upstream said that nothing more comes: by a FIN, within TLS by an alert.
         self.owner: Pinned | None = None  # of the client who logged it in
         self.deadline_s = inf
         # for the exchange
         self.client: Relaying | None = None
-        self.phase = PHASE_HEAD
+        self.phase: Phase = PHASE_HEAD
         self._left = 0
         self._interim = 0  # how many 1xx have come
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
@@ -92,6 +83,9 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.wire.begin(transport)
+        if transport.get_extra_info("sslcontext") is not None:
+            # While we do not read, the loop would read on into a buffer that it drops at the end of the connection.
+            self.transport.set_read_buffer_limits(high=1, low=0)  # type: ignore[attr-defined]
         self._core.upstreams.add(self)
         self.pool.connections.add(self)
 
@@ -279,6 +273,8 @@ class UpstreamConnection:
         self.deadline_s = self._core.now_s + self.pool.idle_s
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.client is not None:
+            self._read_left(self.client, exc)
         self._core.upstreams.discard(self)
         self.pool.connections.discard(self)
         self.wire.end(self._core.anonymous_row)
@@ -288,7 +284,8 @@ class UpstreamConnection:
             return
         self.client = None
         self.target.outstanding -= 1
-        if self.phase is PHASE_UNTIL_CLOSE and exc is None:
+        if self.phase is PHASE_UNTIL_CLOSE and self._has_ended:
+            # RFC 9112 8: without an end that was said, who cut it short cannot be told from who ended it.
             client.end_answer(self.head.status)
         elif self.phase is PHASE_TUNNEL:
             client.end_tunnel()
@@ -306,7 +303,23 @@ class UpstreamConnection:
             self.target.failed(self._core.read_clock())
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
 
+    def _read_left(self, client: Relaying, exc: Exception) -> None:
+        """A write failed: the upstream has closed, and may have answered before. That is its answer."""
+        if self.phase is PHASE_HEAD and not client.has_content_begun:
+            return  # All that was sent is what failed, so nothing that came answers it.
+        if self.transport is None or self.wire.descriptor < 0:
+            return
+        data, is_end = read_left(self.transport, self.wire.descriptor)
+        # EPIPE: a FIN came before the reset, so all is here. Within TLS that says nothing.
+        is_tls = self.transport.get_extra_info("sslcontext") is not None
+        self._has_ended = is_end or (isinstance(exc, BrokenPipeError) and not is_tls)
+        if data:
+            self.data_received(data)
+        while self.client is client and self._decoder is not None and self._decoder.has_more:
+            self._read_chunks(client, b"")
+
     def eof_received(self) -> None:
+        self._has_ended = True
         if self.client is None:
             self._leave_rest()
 
