@@ -23,6 +23,7 @@ from config.values import (
     Duration,
     FieldName,
     FilePath,
+    HostField,
     HostName,
     Id,
     Network,
@@ -33,6 +34,7 @@ from config.values import (
     RoutePath,
     ServerName,
     Share,
+    StatusRules,
     TargetUrl,
     Timezone,
     TlsVersion,
@@ -237,7 +239,9 @@ class Target(Strict):
 
 
 class Health(Strict):
-    path: str = Field(default="/healthz", pattern=r"^/[\x21-\x7e]*$")
+    path: str = Field(default="/healthz", pattern=r"^/[\x21\x22\x24-\x7e]*$")  # and a query; a fragment goes nowhere
+    host: HostField | None = None  # default: the service's, where its traffic has it too, else the target's
+    status: StatusRules = ("2xx", "3xx")
     interval: Annotated[Duration, Field(ge=0.1)] = 2.0
     failures: int = Field(default=3, ge=1, le=100)
     successes: int = Field(default=2, ge=1, le=100)

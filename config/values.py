@@ -131,6 +131,23 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PathPrefix = Annotated[str, AfterValidator(_prefix)]
 RoutePath = Annotated[str, AfterValidator(_route_path)]
 HostName = Annotated[str, AfterValidator(_host)]
+HostField = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?$")]
+_STATUS_SCHEMA = {
+    "anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]
+}
+# "200" or "2xx": an answer's status, or its class.
+StatusRule = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=r"^[1-5]([0-9]{2}|xx)$"),
+    WithJsonSchema(_STATUS_SCHEMA),
+]
+StatusRules = Annotated[
+    tuple[StatusRule, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, (str, int)) else value),
+    Field(min_length=1, max_length=32),
+    WithJsonSchema({"anyOf": [*_STATUS_SCHEMA["anyOf"], {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}),
+]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 Address = Annotated[str, AfterValidator(_address)]
 OtlpUrl = Annotated[str, AfterValidator(_otlp_url)]
