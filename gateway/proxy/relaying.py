@@ -21,6 +21,7 @@ from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
+from gateway.proxy.kept import KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
 from gateway.proxy.slow import make_room
@@ -44,9 +45,10 @@ class Relaying(Downstream):
         "_tail_host",
         "_pinned",
         # the exchange
-        "_has_content_begun",
+        "has_content_begun",
         "_rate_due_s",
         "_text",
+        "_kept",
         "_pending",
         "_picked_s",
         "_retries",
@@ -58,18 +60,14 @@ class Relaying(Downstream):
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
         self._pinned: Pinned | None = None
-        self._has_content_begun = False
+        self.has_content_begun = False  # Whether any of it has gone to the upstream.
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
+        self._kept: KeptContent | None = None  # where it may be sent again
         self._pending: list[bytes] = []
         self._picked_s = 0.0  # when its target was chosen
         self._retries = 0
         self._is_chunking = False
-
-    @property
-    def has_content_begun(self) -> bool:
-        """Whether any of the request's content has gone to the upstream."""
-        return self._has_content_begun
 
     def _is_exchanging(self) -> bool:
         return self._state is EXCHANGE
@@ -87,12 +85,13 @@ class Relaying(Downstream):
         self._picked_s = now_s = core.now_s
         self._refusals = 0
         self._content_left = length
-        self._is_answered = self._is_chunking = self._has_content_begun = False
+        self._is_answered = self._is_chunking = self.has_content_begun = False
         self._retries = 0
         if length:
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
+            self._kept = KeptContent() if match.service.retries and self.head.method in _IDEMPOTENT else None
             self._content_began_s = now_s
             self._rate_due_s = now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
@@ -194,7 +193,7 @@ class Relaying(Downstream):
         if self._pending:
             text += b"".join(self._pending)
             self._pending = []
-            self._has_content_begun = True
+            self.has_content_begun = True
         # Before the write, which may pause both again.
         if self.is_content_sent:
             upstream.deadline_s = self._core.now_s + match.response_timeout_s
@@ -256,8 +255,10 @@ class Relaying(Downstream):
                 data += LAST_CHUNK
         upstream = self._upstream
         if data:
+            if self._kept is not None:
+                self._kept.add(data)
             if upstream is not None:
-                self._has_content_begun = True
+                self.has_content_begun = True
                 self._send_upstream(upstream, data)
             elif self._is_connecting:
                 self._pending.append(data)
@@ -309,6 +310,7 @@ class Relaying(Downstream):
 
     def begin_answer(self, head: ResponseHead, content: bytes) -> None:
         self._is_answered = True
+        self._kept = None
         self._count_call()  # The upstream answers: a call, if its content is still under way.
         status = head.status
         if status >= 400:
@@ -364,7 +366,9 @@ class Relaying(Downstream):
         match = self._match
         assert match is not None
         detail = "the upstream closed without an answer"
-        if self.head.method in _IDEMPOTENT and not self._has_content_begun:
+        if self.has_content_begun and self._kept is not None and self._kept.pieces is not None:
+            self._pending, self.has_content_begun = self._kept.pieces.copy(), False
+        if self.head.method in _IDEMPOTENT and not self.has_content_begun:
             # It had closed while at rest, perhaps, and others at rest may have too: on a new connection.
             self._retry_or_fail(match, upstream.target, "bad_gateway", detail, is_fresh=True)
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
+from gateway.proxy.allowance import Allowance
 from gateway.proxy.core import Core
 from gateway.proxy.leftover import read_left
 from gateway.proxy.phase import PHASE_CHUNKED, PHASE_HEAD, PHASE_LENGTH, PHASE_TUNNEL, PHASE_UNTIL_CLOSE, Phase
@@ -32,6 +33,7 @@ class UpstreamConnection:
     """Reads answers strictly and hands them to its client; what comes unasked closes it."""
 
     __slots__ = (
+        "_allowance",
         "_buffer",
         "_core",
         "_decoder",
@@ -69,6 +71,7 @@ class UpstreamConnection:
         self._is_read_paused = False
         self._is_queued = False  # Whether it has asked for a turn.
         self._has_ended = False  # Whether the upstream said that nothing more comes: by a FIN, within TLS by an alert.
+        self._allowance = Allowance()
         self.owner: Pinned | None = None  # of the client who logged it in
         self.deadline_s = inf
         # for the exchange
@@ -256,21 +259,25 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its pool for the next exchange, newest first, for `pool_idle` at most.
-
-        However many were in use together rest, the `connections_max` of the pool's targets together being the most: a
-        burst that comes again finds them.
-        """
-        self.is_reused = True
-        pool = self.pool
-        self.deadline_s = self._core.now_s + pool.idle_s
-        pool.idle[self] = None
+        """Waits in its pool for the next exchange, newest first. As many rest as were in use together: bursts come again."""
+        if self._begin_rest():
+            self.pool.idle[self] = None
 
     def rest_for(self, owner: Pinned) -> None:
         """Waits for the next exchange of the client that logged it in, for as long as another would in its pool."""
         self.owner = owner
+        self._begin_rest()
+
+    def _begin_rest(self) -> bool:
+        rest_s, said = self.pool.idle_s, self.head.keep_alive
+        if said is not None:
+            rest_s = self._allowance.rest_s(said, rest_s)
+            if rest_s <= 0:
+                self.abort()  # The upstream closes it too soon for another request.
+                return False
         self.is_reused = True
-        self.deadline_s = self._core.now_s + self.pool.idle_s
+        self.deadline_s = self._core.now_s + rest_s
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.client is not None:
@@ -305,9 +312,9 @@ class UpstreamConnection:
 
     def _read_left(self, client: Relaying, exc: Exception) -> None:
         """A write failed: the upstream has closed, and may have answered before. That is its answer."""
-        if self.phase is PHASE_HEAD and not client.has_content_begun:
-            return  # All that was sent is what failed, so nothing that came answers it.
-        if self.transport is None or self.wire.descriptor < 0:
+        # Where only a head was sent, that is what failed: nothing that came answers it.
+        is_answer = self.phase is not PHASE_HEAD or client.has_content_begun
+        if not is_answer or self.transport is None or self.wire.descriptor < 0:
             return
         data, is_end = read_left(self.transport, self.wire.descriptor)
         # EPIPE: a FIN came before the reset, so all is here. Within TLS that says nothing.
