@@ -83,7 +83,7 @@ class Prober:
             await asyncio.sleep(max(0.0, pause_s - (time.monotonic() - began_s)))
 
     async def _fault(self, watched: Watched, health: Health) -> str:
-        """What is wrong with the target; empty when nothing is. A 2xx or 3xx is well; redirects are not followed."""
+        """What is wrong with the target; empty when nothing is. Redirects are not followed."""
         url = URL(watched.url.rstrip("/") + health.path, encoded=True)
         tls = watched.tls
         try:
@@ -91,12 +91,13 @@ class Prober:
                 asyncio.timeout(min(PROBE_S_MAX, max(PROBE_S_MIN, health.interval))),
                 self._session(watched.egress_ip).get(
                     url,
+                    headers={"Host": watched.host} if watched.host else None,
                     allow_redirects=False,
                     ssl=self._contexts.context(tls.model_dump(mode="json")) if url.scheme == "https" else True,
                     server_hostname=tls.server_name if url.scheme == "https" else None,
                 ) as response,
             ):
-                return "" if 200 <= response.status < 400 else f"it answers {response.status}"
+                return "" if _is_well(response.status, health) else f"it answers {response.status}"
         except TimeoutError:
             return "no answer in time"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -116,3 +117,8 @@ class Prober:
                 connector=connector, headers=_FIELDS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
             )
         return session
+
+
+def _is_well(status: int, health: Health) -> bool:
+    text = str(status)
+    return any(rule in (text, f"{text[0]}xx") for rule in health.status)

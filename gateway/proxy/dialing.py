@@ -57,11 +57,11 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
             raise ConnectionResetError("closed at once")
         return connection
     except TimeoutError:
-        target.failed(core.now_s)
+        target.failed(core.read_clock())
         raise DialError("gateway_timeout", "connecting to the upstream took too long") from None
     except OSError as error:
         if error.errno not in _OUR_OWN:
-            target.failed(core.now_s)
+            target.failed(core.read_clock())
         _report(target, error)
         raise DialError("bad_gateway", f"the upstream cannot be reached ({_reason(error)})") from None
     finally:

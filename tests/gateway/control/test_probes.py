@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from config.schema import Health, UpstreamTls
-from gateway.control.probes import Prober
+from gateway.control.probes import Prober, _is_well
 from gateway.control.target_health import Key, TargetHealth, Watched
 from tests.gateway.control.conditions import becomes, free_port
 
@@ -100,6 +100,28 @@ async def test_a_target_goes_down_and_comes_back_by_its_answers(probing: Probing
         one.status = 302  # Well, and not followed.
         await becomes(lambda: probing.down == [])
     assert all(head.startswith("GET /healthz HTTP/1.1\r\n") for head in one.heads)
+
+
+@pytest.mark.parametrize(
+    "rules, well, ill",
+    [
+        (None, [200, 204, 302, 399], [199, 400, 404, 500]),
+        (200, [200], [204, 302, 500]),
+        ("2xx", [200, 204], [302, 404]),
+        (["2xx", 401], [200, 401], [302, 400, 404]),
+    ],
+)
+def test_which_answers_are_well(rules: object, well: list[int], ill: list[int]) -> None:
+    health = Health() if rules is None else Health(status=rules)  # type: ignore[arg-type]
+    assert [status for status in well + ill if _is_well(status, health)] == well
+
+
+async def test_a_virtual_host_is_asked_by_its_name(probing: Probing) -> None:
+    async with origin() as one:
+        query = Health(path="/healthz?deep=1&x=%20", interval="100ms")  # type: ignore[arg-type]
+        probing.follow(target(one.port, query)._replace(host="orders.example.com"))
+        await becomes(lambda: one.heads)
+    assert one.heads[0].startswith("GET /healthz?deep=1&x=%20 HTTP/1.1\r\nHost: orders.example.com\r\n")
 
 
 async def test_a_target_that_refuses_is_down_and_comes_back_when_it_listens(probing: Probing) -> None:
