@@ -153,8 +153,10 @@ class ClientConnection(Admitting):
             if self._content_left and self._is_exchanging():
                 at = len(data)
                 self._read_content(self._take_buffer())
-        if self._is_half_closed and self._content_left and self._is_exchanging():
-            self._close_transport()  # The rest of the content will not come.
+            elif not self._is_exchanging():
+                self._buffer_at = 0  # It was answered: what is kept from here on is kept from its beginning.
+        if self._content_left and self._is_exchanging():
+            self._close_if_cut()
 
     def _refuse_head(self, code: str, detail: str, ingress: int) -> None:
         """What came in place of a head is none."""

@@ -109,7 +109,8 @@ class Paced:
     def pause_reading(self) -> None:
         if not self._is_read_paused and not self.transport.is_closing():
             self._stop_reading()
-            self.deadline_s = inf  # It is we who do not read.
+            if not self.is_write_paused:
+                self.deadline_s = inf  # It is we who do not read.
 
     def _stop_reading(self) -> None:
         """Until this connection's turn. What it has to do meanwhile is due as before."""

@@ -220,7 +220,8 @@ class Relaying(Downstream):
         service = self._service
         assert service is not None
         now_s = self._core.read_clock()
-        self.deadline_s = now_s + self._core.bounds.body_timeout_s
+        if not self.is_write_paused:  # Else that of the answer, which waits to be taken, holds.
+            self.deadline_s = now_s + self._core.bounds.body_timeout_s
         if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
             return
         if self._decoder is None:
@@ -262,9 +263,11 @@ class Relaying(Downstream):
             elif self._is_connecting:
                 self._pending.append(data)
         if self._content_left == 0:
-            self.deadline_s = inf
             self.is_content_sent = True
             self._count_call()
+            if self.is_write_paused:
+                return
+            self.deadline_s = inf
             if upstream is not None:
                 upstream.deadline_s = now_s + service.response_timeout_s
         elif self._decoder is not None and self._decoder.has_more:
@@ -291,6 +294,12 @@ class Relaying(Downstream):
         if self._decoder is None or not self._decoder.has_more or upstream is None or upstream.is_write_paused:
             return  # On when the upstream stands, or takes more: `resume_reading` asks again.
         self._read_content(b"")
+        self._close_if_cut()
+
+    def _close_if_cut(self) -> None:
+        """After a half-close the rest of the content will not come, where all that came is read."""
+        if self._is_half_closed and self._content_left and not (self._decoder is not None and self._decoder.has_more):
+            self._close_transport()
 
     def pin(self, upstream: UpstreamConnection) -> None:
         """The exchange ends on a connection that this client logs in: it is no other client's any more."""
@@ -386,8 +395,9 @@ class Relaying(Downstream):
         if self._upstream is not None:
             self._upstream.target.succeeded(self._picked_s)
             self._upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
-            if self._buffer:
-                data = self._take_buffer()
+            data = self._take_buffer()
+            self.resume_reading()  # Before the write, which may pause it again.
+            if data:
                 self._meter.cells[self._row + INGRESS] += len(data)
                 self._send_upstream(self._upstream, data)
 

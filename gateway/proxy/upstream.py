@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
 # often than a request may last, and thousands in one read are work for everybody's turn.
 INTERIM_MAX: Final = 100
+INTERIM_LINES_MAX: Final = 1024  # All of theirs: fields are the work, 75 ms for a hundred heads of the most.
 # Acknowledging more than this may take more segments than acknowledging another's.
 SMALL_CONTENT_BYTES: Final = 1024
 
@@ -39,6 +40,7 @@ class UpstreamConnection:
         "_decoder",
         "_has_ended",
         "_interim",
+        "_interim_lines",
         "_is_queued",
         "_is_read_paused",
         "_left",
@@ -79,6 +81,7 @@ class UpstreamConnection:
         self.phase: Phase = PHASE_HEAD
         self._left = 0
         self._interim = 0  # how many 1xx have come
+        self._interim_lines = 0  # and of how many lines
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
@@ -127,8 +130,9 @@ class UpstreamConnection:
             at += head_bytes
             if status >= 200 or status == 101:
                 break
-            if self._interim == INTERIM_MAX:
-                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers")
+            self._interim_lines += data.count(b"\n", at - head_bytes, at)
+            if self._interim == INTERIM_MAX or self._interim_lines > INTERIM_LINES_MAX:
+                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers, or too long ones")
                 return
             self._interim += 1
             client.begin_interim(head)
@@ -358,7 +362,7 @@ class UpstreamConnection:
         """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
-        self._interim = 0
+        self._interim = self._interim_lines = 0
         if row != self.wire.row:
             self.wire.turn_to(row, now_ns)
         target.outstanding += 1
