@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 # How soon a changed certificate is seen. A look is a system call for each file, on a thread.
 CERTIFICATE_INTERVAL_S: Final = 2.0
+NAMES_INTERVAL_S: Final = 1.0  # how soon connections follow what is known of their names
 TURN_INTERVAL_S: Final = 1.0  # also what a power loss can take of the counts
 CUT_TURNS_MAX: Final = 1000  # of the loop, for cut connections to end: some is what it takes
 CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
@@ -226,9 +227,13 @@ class Worker:
                 writing = self._loop.run_in_executor(None, sync, self._meter.unsynced())
 
     async def _sweep(self) -> None:
+        names_due_s = 0.0
         while True:
             await self._core.sweep()
             await self._revocation.sweep()
+            if self._core.now_s >= names_due_s:
+                names_due_s = self._core.now_s + NAMES_INTERVAL_S
+                self._targets.follow_names()
             if self._core.access_log is not None:
                 self._core.access_log.flush()
             self._count_spans()

@@ -14,6 +14,7 @@ from gateway.proxy.core import Core
 from gateway.proxy.leftover import read_left
 from gateway.proxy.phase import PHASE_CHUNKED, PHASE_HEAD, PHASE_LENGTH, PHASE_TUNNEL, PHASE_UNTIL_CLOSE, Phase
 from gateway.proxy.progress import unsent_bytes
+from gateway.proxy.resolver import Address
 from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
 
@@ -45,6 +46,7 @@ class UpstreamConnection:
         "_is_read_paused",
         "_left",
         "_unsent_bytes",
+        "address",
         "client",
         "deadline_s",
         "egress_offset",
@@ -59,8 +61,9 @@ class UpstreamConnection:
         "wire",
     )
 
-    def __init__(self, core: Core, target: Target) -> None:
+    def __init__(self, core: Core, target: Target, address: Address) -> None:
         self._core = core
+        self.address = address
         self.target = target  # the one of the exchange, or of the last one
         self.pool = target.pool  # for good: the target's may be another when a snapshot has changed it meanwhile
         # for the connection
@@ -89,7 +92,7 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.wire.begin(transport)
-        if transport.get_extra_info("sslcontext") is not None:
+        if self.target.tls is not None:
             # While we do not read, the loop would read on into a buffer that it drops at the end of the connection.
             self.transport.set_read_buffer_limits(high=1, low=0)  # type: ignore[attr-defined]
         self._core.upstreams.add(self)
@@ -263,7 +266,7 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its pool for the next exchange, newest first. As many as were in use rest: bursts come again."""
+        """Waits in its pool for the next exchange. As many rest as were in use together: bursts come again."""
         if self._begin_rest():
             self.pool.idle[self] = None
 
@@ -322,8 +325,7 @@ class UpstreamConnection:
             return
         data, is_end = read_left(self.transport, self.wire.descriptor)
         # EPIPE: a FIN came before the reset, so all is here. Within TLS that says nothing.
-        is_tls = self.transport.get_extra_info("sslcontext") is not None
-        self._has_ended = is_end or (isinstance(exc, BrokenPipeError) and not is_tls)
+        self._has_ended = is_end or (isinstance(exc, BrokenPipeError) and self.target.tls is None)
         if data:
             self.data_received(data)
         while self.client is client and self._decoder is not None and self._decoder.has_more:
