@@ -25,6 +25,7 @@ from config.values import (
     FieldName,
     FilePath,
     HealthPath,
+    HostField,
     HostName,
     Id,
     Instant,
@@ -40,6 +41,7 @@ from config.values import (
     ServerName,
     Share,
     SmtpHost,
+    StatusRules,
     StoreUrl,
     TargetUrl,
     Timezone,
@@ -244,6 +246,8 @@ class Target(Strict):
 
 class Health(Strict):
     path: HealthPath = "/healthz"
+    host: HostField | None = None  # default: the service's, where its traffic has it too, else the target's
+    status: StatusRules = ("2xx", "3xx")
     interval: Annotated[Duration, lasting("100ms", "1d")] = 2.0
     failures: int = Field(default=3, ge=1, le=100)
     successes: int = Field(default=2, ge=1, le=100)

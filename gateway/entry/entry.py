@@ -106,6 +106,11 @@ class Entry:
         for reader in [reader for reader in self._readers if reader.is_silent]:
             reader.close()
 
+    def let_go_of_silent(self) -> None:
+        """Those that have not said a word of their handshake."""
+        while self._handshakes.let_go_of_oldest():
+            pass
+
     @property
     def is_at_rest(self) -> bool:
         """Closed, and without a connection that is no client yet, those in a handshake included."""

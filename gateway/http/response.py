@@ -9,6 +9,7 @@ from gateway.http.errors import ProtocolError
 from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
 from gateway.http.fields import members, without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
+from gateway.http.keep_alive import KeepAlive, keep_alive
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -23,6 +24,7 @@ _UPGRADE: Final = 4
 _DATE: Final = 5
 _DROPPED: Final = 6
 _LOGIN: Final = 7
+_KEEP_ALIVE: Final = 8
 
 
 def _kind_of_value(www_authenticate: bytes) -> int:
@@ -36,7 +38,7 @@ _LINES: Final = FieldLines(
         b"transfer-encoding": _TRANSFER_ENCODING,
         b"upgrade": _UPGRADE,
         b"date": _DATE,
-        b"keep-alive": _DROPPED,
+        b"keep-alive": _KEEP_ALIVE,
         b"proxy-connection": _DROPPED,
         b"proxy-authenticate": _DROPPED,
         b"trailer": _DROPPED,
@@ -83,6 +85,7 @@ class ResponseHead:
         "fields",
         "framing",
         "is_dated",
+        "keep_alive",
         "keeps_alive",
         "logs_in",
         "searched",
@@ -97,6 +100,7 @@ class ResponseHead:
         self.fields = b""
         self.framing = 0  # content bytes, CHUNKED or UNTIL_CLOSE
         self.keeps_alive = True
+        self.keep_alive: KeepAlive | None = None  # for how long, where it says so
         self.upgrade = b""
         self.is_dated = False
         self.searched = 0  # How much of a head that is not whole yet was looked through.
@@ -133,6 +137,7 @@ class ResponseHead:
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
         self.is_dated = self.logs_in = False
+        self.keep_alive = None
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -169,6 +174,8 @@ class ResponseHead:
                         coding = value if coding is None else coding + b"," + value
                     elif kind == _UPGRADE:
                         self.upgrade = value
+                    elif kind == _KEEP_ALIVE:
+                        self.keep_alive = keep_alive(value)
                     continue
             if kept is not None:
                 kept.append(line)

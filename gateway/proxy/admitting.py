@@ -90,6 +90,7 @@ class Admitting(Relaying):
             self._refuse_over(refused)
             return
         self._pass_shadow(match.route, time.monotonic_ns())
+        self._core.read_clock()
         self.wire.give_to(self._row, self._started_ns)
         self._forward(match, match.usable_target(), length)
         self._read_waiting_content()

@@ -125,6 +125,7 @@ class ClientConnection(Admitting):
                 return
             left -= 1
             self._started_ns = time.monotonic_ns()
+            core.now_s = self._started_ns / 1e9
             has_begun = head.searched > 0
             try:
                 head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max, at)

@@ -122,7 +122,7 @@ class Downstream(Paced):
             return
         self.head.is_from_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
         self._forwarded = forwarded_fields(self._address_text, self._scheme)
-        self.deadline_s = core.now_s + core.bounds.head_timeout_s
+        self.deadline_s = core.read_clock() + core.bounds.head_timeout_s
         core.clients.add(self)
         self._is_entered = True
         core.capacity.enter(self._address)
@@ -318,8 +318,10 @@ class Downstream(Paced):
         """Where every exchange ends, whatever became of it."""
         match = self._match
         cells, row = self._meter.cells, self._row
+        now_ns = time.monotonic_ns()
+        self._core.now_s = now_ns / 1e9
         if self.is_counted and match is not None and not match.is_websocket:  # The histogram covers calls.
-            duration_us = (time.monotonic_ns() - self._started_ns) // 1000
+            duration_us = (now_ns - self._started_ns) // 1000
             cells[row + DURATION_SUM_US] += duration_us
             cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
         else:

@@ -21,6 +21,7 @@ from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
+from gateway.proxy.kept import KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
 from gateway.proxy.slow import make_room
@@ -44,10 +45,12 @@ class Relaying(Downstream):
         "_tail_host",
         "_pinned",
         # the exchange
-        "_has_content_begun",
+        "has_content_begun",
         "_rate_due_s",
         "_text",
+        "_kept",
         "_pending",
+        "_picked_s",
         "_retries",
         "_is_chunking",
     )
@@ -57,10 +60,12 @@ class Relaying(Downstream):
         self._tail = b""  # The fields we add upstream, for requests with this Host.
         self._tail_host: bytes | None = None
         self._pinned: Pinned | None = None
-        self._has_content_begun = False
+        self.has_content_begun = False  # Whether any of it has gone to the upstream.
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
+        self._kept: KeptContent | None = None  # where it may be sent again
         self._pending: list[bytes] = []
+        self._picked_s = 0.0  # when its target was chosen
         self._retries = 0
         self._is_chunking = False
 
@@ -77,18 +82,20 @@ class Relaying(Downstream):
     def _forward(self, match: Match, target: Target | None, length: int) -> None:
         """Begins the exchange with the upstream. ``target`` None: it has to be chosen."""
         core = self._core
+        self._picked_s = now_s = core.now_s
         self._refusals = 0
         self._content_left = length
-        self._is_answered = self._is_chunking = self._has_content_begun = False
+        self._is_answered = self._is_chunking = self.has_content_begun = False
         self._retries = 0
         if length:
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
-            self._content_began_s = core.now_s
-            self._rate_due_s = core.now_s + core.bounds.body_timeout_s
+            self._kept = KeptContent() if match.service.retries and self.head.method in _IDEMPOTENT else None
+            self._content_began_s = now_s
+            self._rate_due_s = now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
-            self.deadline_s = core.now_s + core.bounds.body_timeout_s
+            self.deadline_s = now_s + core.bounds.body_timeout_s
         else:
             self.is_content_sent = True
             self._count_call()
@@ -100,7 +107,7 @@ class Relaying(Downstream):
             self._send_head(match, pinned.target, pinned)
             return
         if target is None:
-            target = match.service.targets.pick(core.now_s, self)
+            target = match.service.targets.pick(now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
@@ -148,6 +155,7 @@ class Relaying(Downstream):
             if self._is_awaiting(exchange):
                 self._retry_or_fail(match, target, error.code, error.detail)
             return
+        self._core.read_clock()
         if self._is_awaiting(exchange):
             self._send_head(match, target, connection)
         elif not connection.pool.idle and connection.pool.takes_back:
@@ -168,9 +176,11 @@ class Relaying(Downstream):
         """
         core, cells, service = self._core, self._meter.cells, match.service
         calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
-        if self._retries < service.retries and service.retry_budget.take(calls, core.now_s):
+        now_s = core.read_clock()
+        if self._retries < service.retries and service.retry_budget.take(calls, now_s):
             self._retries += 1
-            other = service.targets.pick(core.now_s, self, avoid=target)
+            self._picked_s = now_s
+            other = service.targets.pick(now_s, self, avoid=target)
             if other is not None:
                 self._send_to(match, other, is_fresh=is_fresh)
                 return
@@ -183,7 +193,7 @@ class Relaying(Downstream):
         if self._pending:
             text += b"".join(self._pending)
             self._pending = []
-            self._has_content_begun = True
+            self.has_content_begun = True
         # Before the write, which may pause both again.
         if self.is_content_sent:
             upstream.deadline_s = self._core.now_s + match.response_timeout_s
@@ -199,7 +209,7 @@ class Relaying(Downstream):
         upstream.wire.hand_over(size)
         self._core.outbox.write(upstream.transport, data)  # type: ignore[arg-type]
         if self._state is TUNNEL:
-            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
 
     def _read_waiting_content(self) -> None:
         if self._content_left and self._buffer and self._is_exchanging():
@@ -209,7 +219,7 @@ class Relaying(Downstream):
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
         service = self._service
         assert service is not None
-        now_s = self._core.now_s
+        now_s = self._core.read_clock()
         if not self.is_write_paused:  # Else that of the answer, which waits to be taken, holds.
             self.deadline_s = now_s + self._core.bounds.body_timeout_s
         if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
@@ -245,8 +255,10 @@ class Relaying(Downstream):
                 data += LAST_CHUNK
         upstream = self._upstream
         if data:
+            if self._kept is not None:
+                self._kept.add(data)
             if upstream is not None:
-                self._has_content_begun = True
+                self.has_content_begun = True
                 self._send_upstream(upstream, data)
             elif self._is_connecting:
                 self._pending.append(data)
@@ -257,7 +269,7 @@ class Relaying(Downstream):
                 return
             self.deadline_s = inf
             if upstream is not None:
-                upstream.deadline_s = self._core.now_s + service.response_timeout_s
+                upstream.deadline_s = now_s + service.response_timeout_s
         elif self._decoder is not None and self._decoder.has_more:
             self.pause_reading()
             self._ask_for_turn()
@@ -306,11 +318,14 @@ class Relaying(Downstream):
 
     def begin_answer(self, head: ResponseHead, content: bytes) -> None:
         self._is_answered = True
+        self._kept = None
         self._count_call()  # The upstream answers: a call, if its content is still under way.
         status = head.status
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
-        more = self._limits.fields(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self._core.now_s = now_ns / 1e9
+        more = self._limits.fields(now_ns)
         if not head.is_dated:
             more += self._core.date_field
         if self._cors_fields:
@@ -343,7 +358,7 @@ class Relaying(Downstream):
             if status >= 500 and (service := self._service) is not None and service.ejects_on_5xx:
                 upstream.target.failed(self._core.now_s)
             elif upstream.target.failures or upstream.target.is_ejected:
-                upstream.target.succeeded(self._started_ns / 1e9)
+                upstream.target.succeeded(self._picked_s)
             self._upstream = None
         if self._is_chunking:
             if trailers and self.head.takes_trailers:
@@ -359,7 +374,9 @@ class Relaying(Downstream):
         match = self._match
         assert match is not None
         detail = "the upstream closed without an answer"
-        if self.head.method in _IDEMPOTENT and not self._has_content_begun:
+        if self.has_content_begun and self._kept is not None and self._kept.pieces is not None:
+            self._pending, self.has_content_begun = self._kept.pieces.copy(), False
+        if self.head.method in _IDEMPOTENT and not self.has_content_begun:
             # It had closed while at rest, perhaps, and others at rest may have too: on a new connection.
             self._retry_or_fail(match, upstream.target, "bad_gateway", detail, is_fresh=True)
         else:
@@ -376,8 +393,8 @@ class Relaying(Downstream):
         more = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self.relay(response_text(head, self._request_id, more, rest))
         if self._upstream is not None:
-            self._upstream.target.succeeded(self._started_ns / 1e9)
-            self._upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            self._upstream.target.succeeded(self._picked_s)
+            self._upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
             data = self._take_buffer()
             self.resume_reading()  # Before the write, which may pause it again.
             if data:

@@ -174,6 +174,7 @@ class Service:
         "is_replaced",
         "is_websocket",
         "keys",
+        "least_timeout_s",
         "prefix",
         "prefix_bytes",
         "preserves_host",
@@ -222,6 +223,8 @@ class Service:
         self.connect_timeout_s: float = timeouts["connect"]
         self.response_timeout_s: float = timeouts["response"]
         self.idle_timeout_s: float = timeouts["idle"]
+        # Of those that a worker's sweeps pass.
+        self.least_timeout_s: float = min(timeouts["response"], timeouts["idle"], upstream["pool_idle"])
         self.targets = targets
         self.retry_budget = retry_budget
         # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
