@@ -116,6 +116,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "version": TEXT,
             "is_compiled": FLAG,
             "is_ready": FLAG,
+            "waiting_settings": {**list_of(TEXT), "description": "Of the file, until the next start"},
             "clock": object_of({"rate": {"type": "number"}, "now": TIME}),
             "pools": {
                 "type": "object",

@@ -22,11 +22,12 @@ from metering.self_metrics import MeteringMetrics
 
 
 class NodeView:
-    """``store_failures``, ``was_reload_good`` and ``owns_store`` are the control process's to set."""
+    """``store_failures``, ``was_reload_good``, ``waiting_settings`` and ``owns_store`` are the control process's to set."""
 
     def __init__(self, node: str, books: Bookkeeper, supervisor: Supervisor, targets: TargetHealth) -> None:
         self.store_failures = 0
         self.was_reload_good = True
+        self.waiting_settings: Sequence[str] = ()  # of the file, until the next start
         self.owns_store = True
         self.watch = Watch()
         self._node = node
@@ -70,6 +71,7 @@ class NodeView:
             "version": version("tollgate"),
             "is_compiled": is_used(),
             "is_ready": is_ready,
+            "waiting_settings": list(self.waiting_settings),
             "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
             "pools": self._supervisor.pools(),
         }

@@ -57,8 +57,8 @@ class Store:
             self.engine.dispose()
             raise StoreBusy(str(error)) from None
         self._store_lost = wiring.store_lost
-        price_book = load_price_book(settings.billing.price_book)
-        self.biller = wiring.open_biller(self.engine, price_book, self.catalog, settings, self.clock)
+        self.price_book = load_price_book(settings.billing.price_book)
+        self.biller = wiring.open_biller(self.engine, self.price_book, self.catalog, settings, self.clock)
         self.book = ServiceBook(data_dir, settings, self.catalog)
         self.instances = InstanceBook(data_dir)
         self._of_file = settings
@@ -67,7 +67,7 @@ class Store:
         self.office = Office(
             settings,
             self.catalog,
-            price_book,
+            self.price_book,
             self.engine,
             self.clock,
             self.biller,

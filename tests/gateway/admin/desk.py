@@ -57,6 +57,7 @@ class DeskNode:
             "node": "node-1",
             "version": "0",
             "is_compiled": False,
+            "waiting_settings": [],
             "is_ready": True,
             "clock": clock,
             "pools": {"shared": [slot]},

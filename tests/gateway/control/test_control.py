@@ -238,3 +238,42 @@ def test_a_node_that_cannot_start_leaves_the_orphaned_workers_serving(tmp_path: 
         running.node.restart()
         until(lambda: not set(orphans) & set(running.node.worker_pids()), "the orphans have drained", 10)
         assert running.get("/checkout/head", "dedicated") == 200
+
+
+def calls_counted(running: Running) -> int:
+    return sum(row["calls"] for row in running.node.call("GET", "/v1/usage?service=orders")[1]["items"])
+
+
+def test_a_changed_data_dir_waits_for_the_next_start_and_no_call_is_lost(tmp_path: Path, origin_port: int) -> None:
+    """With new workers, too: they count where the node collects."""
+    with start(tmp_path, origin_port) as running:
+        assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+        before = running.node.worker_pids("shared")
+        text = config_text(**running.ports).replace("data_dir: ./data", "data_dir: ./elsewhere")
+        running.node.config.write_text(text.replace("drain: 2s", "drain: 1s"))
+        running.hang_up()
+        until(lambda: set(running.node.worker_pids("shared")).isdisjoint(before), "the workers are new ones", 10)
+        assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+        until(lambda: calls_counted(running) == 20, "every call is counted", 5)
+        assert "node.data_dir is not taken up" in running.log()
+        assert running.node.call("GET", "/v1/node")[1]["waiting_settings"] == ["node.data_dir"]
+        assert "tollgate_config_waiting_settings 1.0" in running.node.call("GET", "/metrics")[1]
+        assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_data_dir_behind_a_link_is_where_the_link_led_at_the_start(tmp_path: Path, origin_port: int) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "data").symlink_to("one")
+    with start(tmp_path, origin_port) as running:
+        assert running.get(ORDERS) == 200
+        (tmp_path / "data").unlink()
+        (tmp_path / "data").symlink_to("two")
+        running.write_text("drain: 2s", "drain: 1s")
+        running.hang_up()
+        until(lambda: "node.data_dir is not taken up" in running.log(), "it is said", 10)
+        assert running.get(ORDERS) == 200
+        until(lambda: calls_counted(running) == 2, "both calls are counted", 5)
+        assert list((tmp_path / "two").iterdir()) == []
+        (tmp_path / "data").unlink()
+        (tmp_path / "data").symlink_to("one")
