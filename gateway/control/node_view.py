@@ -22,7 +22,7 @@ from metering.self_metrics import MeteringMetrics
 
 
 class NodeView:
-    """``store_failures``, ``was_reload_good``, ``waiting_settings`` and ``owns_store`` are the control process's to set."""
+    """The control process sets ``store_failures``, ``was_reload_good``, ``waiting_settings`` and ``owns_store``."""
 
     def __init__(self, node: str, books: Bookkeeper, supervisor: Supervisor, targets: TargetHealth) -> None:
         self.store_failures = 0
