@@ -147,6 +147,8 @@ class Control:
 
     async def _serve(self) -> None:
         self._view = NodeView(self._settings.node.name, self._books, self._supervisor, self._targets)
+        # Before anybody can ask for them: metrics go on where they were.
+        await self._guarded(self._collect)
         admin = self._admin()
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)

@@ -104,7 +104,11 @@ def test_series_are_as_many_as_were_met() -> None:
 def test_the_state_of_metering_is_shown() -> None:
     class State(Collector):
         def __init__(self) -> None:
-            self.identity_mismatches, self._jumps, self.broken_files, self._files = 1, {"a": 2, "b": 3}, 4, {}
+            self.identity_mismatches, self.broken_files, self._files = 1, 4, {}
+
+        @property
+        def clock_jumps(self) -> int:
+            return 5
 
     registry = CollectorRegistry()
     registry.register(MeteringMetrics(State()))

@@ -277,3 +277,25 @@ def test_a_data_dir_behind_a_link_is_where_the_link_led_at_the_start(tmp_path: P
         assert list((tmp_path / "two").iterdir()) == []
         (tmp_path / "data").unlink()
         (tmp_path / "data").symlink_to("one")
+
+
+def shown(running: Running, name: str) -> float:
+    """The sum of a metric's samples."""
+    lines = running.node.call("GET", "/metrics")[1].splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+@pytest.mark.parametrize("name", ["tollgate_calls_total", "tollgate_request_duration_seconds_count"])
+def test_metrics_go_on_where_they_were_whoever_was_killed(tmp_path: Path, origin_port: int, name: str) -> None:
+    """Workers, whose files are archived then, and the control process, which begins anew with what it finds."""
+    with start(tmp_path, origin_port) as running:
+        for calls in (10, 20, 30):
+            assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+            until(lambda sent=calls: shown(running, name) == sent, f"{calls} are shown", 5)  # type: ignore[misc]
+            os.kill(running.node.worker_pids("shared")[0], signal.SIGKILL)
+            until(lambda: len(running.node.worker_pids("shared")) == 2, "it has a successor", 5)
+            running.node.process.kill()
+            running.node.process.wait()
+            running.node.restart()
+            assert shown(running, name) in (0.0, float(calls)), "never something in between"
+            until(lambda sent=calls: shown(running, name) == sent, "as many as before", 5)  # type: ignore[misc]
