@@ -61,6 +61,11 @@ class NodeView:
         return len(self._books.findings)
 
     @property
+    def not_served(self) -> Mapping[str, int]:
+        store = self._books.store
+        return {"service": store.book.not_served, "instance": len(store.instances.not_served)}
+
+    @property
     def clock_rate(self) -> float:
         return self._books.store.clock.rate
 

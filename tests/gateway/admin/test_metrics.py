@@ -16,6 +16,7 @@ class State:
         self.store_failures = 1
         self.was_reload_good = True
         self.waiting_settings = ["node.data_dir"]
+        self.not_served = {"service": 2, "instance": 0}
         self.reconcile_findings = 3
         self.owns_store = False
 

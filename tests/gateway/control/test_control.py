@@ -299,3 +299,28 @@ def test_metrics_go_on_where_they_were_whoever_was_killed(tmp_path: Path, origin
             running.node.restart()
             assert shown(running, name) in (0.0, float(calls)), "never something in between"
             until(lambda sent=calls: shown(running, name) == sent, "as many as before", 5)  # type: ignore[misc]
+
+
+def test_what_is_served_stays_served_when_the_file_leaves_it_no_place(tmp_path: Path, origin_port: int) -> None:
+    """The reload fails and says why; a start lists it with the reason, until somebody acts."""
+    with start(tmp_path, origin_port) as running:
+        assert running.node.call("POST", "/v1/services", extra(running, "mine", qps=60))[0] == 201
+        running.write_text("  - id: orders\n", "  - id: orders\n    path: /mine\n")
+        running.hang_up()
+        until(lambda: "services.json: mine: path" in running.log(), "the reason is in the log", 5)
+        until(lambda: shown(running, "tollgate_config_last_reload_good") == 0, "the reload was not good", 5)
+        assert (running.get("/mine/head"), running.get(ORDERS)) == (200, 200)
+
+        running.node.process.send_signal(signal.SIGTERM)
+        running.node.process.wait(15)
+        running.node.restart()
+        assert running.get("/mine/bytes/1") == 200, "the file's"
+        (mine,) = [one for one in running.node.call("GET", "/v1/services")[1]["items"] if one["id"] == "mine"]
+        assert "service orders" in mine["not_served"]
+        assert shown(running, 'tollgate_not_served{kind="service"}') == 1
+
+        status, changed = running.node.call("PUT", "/v1/services/mine", {**mine, "path": "/other"})
+        assert (status, changed["not_served"]) == (200, None)
+        assert running.get("/other/head") == 200
+        assert shown(running, 'tollgate_not_served{kind="service"}') == 0
+        assert running.node.call("PUT", "/v1/services/mine", changed)[0] == 200
