@@ -383,5 +383,5 @@ class Control:
     def describe(self) -> dict[str, Any]:
         return self._view.describe(is_ready=self.is_ready())
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        return await self._view.exposition(accept)
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        return await self._view.exposition(is_openmetrics=is_openmetrics)

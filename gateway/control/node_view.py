@@ -11,13 +11,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from gateway.admin.accept import OPENMETRICS, TEXT
 from gateway.admin.metrics import NodeMetrics, service_metrics
 from gateway.admin.watch import Watch
 from gateway.compiled import is_used
 from gateway.control.bookkeeper import Bookkeeper
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
-from metering.exposition import is_openmetrics_type, usage_metrics
+from metering.exposition import usage_metrics
 from metering.self_metrics import MeteringMetrics
 
 
@@ -81,10 +82,9 @@ class NodeView:
             "pools": self._supervisor.pools(),
         }
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(OPENMETRICS if is_openmetrics else TEXT)
         node = encode(self._registry)
-        is_openmetrics = is_openmetrics_type(content_type)
         totals, admitted = self._books.store.collector.totals, self._books.limits.admitted
         targets = list(self._targets.states())
 
