@@ -116,6 +116,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "version": TEXT,
             "is_compiled": FLAG,
             "is_ready": FLAG,
+            "waiting_settings": {**list_of(TEXT), "description": "Of the file, until the next start"},
             "clock": object_of({"rate": {"type": "number"}, "now": TIME}),
             "pools": {
                 "type": "object",
@@ -149,6 +150,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "region": TEXT,
             "state": MAYBE_TEXT,
             "serving": FLAG,
+            "not_served": {**MAYBE_TEXT, "description": "Why the configuration leaves it no place; null: it does"},
             "limits": object_of({"instance": MAYBE_NUMBER, "service": MAYBE_NUMBER, "route": MAYBE_NUMBER}),
             "services": NUMBER,
             "services_max": NUMBER,
@@ -174,6 +176,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "deny": list_of(TEXT),
             "routes": list_of(object_of({"id": TEXT, "path": TEXT}, {"methods": list_of(TEXT), "qps": MAYBE_NUMBER})),
             "source": {"enum": ["file", "api"], "readOnly": True},
+            "not_served": {**MAYBE_TEXT, "readOnly": True, "description": "Why it is not served; null: it is"},
         },
     ),
     "Limit": object_of(

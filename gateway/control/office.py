@@ -124,6 +124,7 @@ class Office(BillingOffice):
             self._book.services(),
             self._biller.entitlements(),
             self._accounts(filter.account),
+            self._instance_book.not_served,
         )
         return [one for one in filter.select(found, "account") if filter.instance in (None, one["id"])]
 
