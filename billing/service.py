@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from billing import ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.books import open_books
-from billing.calendar import LocalCalendar, hour_start, next_full_hour
+from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.enrolment import Enrolment
 from billing.errors import LedgerFault, Refused
@@ -42,7 +42,6 @@ from config.prices import PriceBook
 from config.schema import Settings
 from metering.database import transaction
 
-DEFAULT_TIMEZONE: Final = "Asia/Shanghai"
 _NAMED_MAX: Final = 10  # accounts in the message about those that failed
 
 

@@ -62,7 +62,9 @@ def _told(error: Exception) -> str:
 class _Run:
     def __init__(self, scenario: Scenario, engine: Engine) -> None:
         self._scenario = scenario
-        self._billing = Billing(engine, scenario.price_book, scenario.catalog, egress_basis=BASIS, is_migrated=True)
+        self._billing = Billing(
+            engine, scenario.price_book, scenario.catalog, scenario.timezone, egress_basis=BASIS, is_migrated=True
+        )
         self._engine = engine
         self._refused: list[dict[str, Any]] = []
         self._ticks: list[int] = []  # full hours at which to settle, as a heap

@@ -125,5 +125,5 @@ def _tier(connection: Connection, account: str, month: str, terms: Terms, calend
     ladder = tables.ladder.c
     query = select(ladder.units).where(ladder.account == account, ladder.sku == CALLS, ladder.month == month)
     units = connection.execute(query).scalar() or 0
-    price = terms.prices.in_force(CALLS, None, calendar.month_bounds(month)[1] // 3600 - 1)
+    price = terms.prices.in_force(CALLS, None, calendar.month_hours(month)[1] - 1)
     return {"paid_calls": units, "tier": next_tier(price.tiers, units)}

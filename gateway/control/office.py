@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from config.catalog import Catalog
+from config.instants import parse_instant
 from config.money import format_e8, read_e8
 from config.prices import PriceBook
 from config.schema import Settings
@@ -27,6 +28,7 @@ from metering.clock import Clock, hour_of
 from metering.collector import Collector
 from metering.events import EventsInvalid, parse_events
 from metering.ingestion import ingest
+from metering.local_months import local_months
 from metering.usage import usage_rows
 
 Document = dict[str, Any]
@@ -84,7 +86,8 @@ class Office(BillingOffice):
             for id in self._account_ids(filter)
             for order in self._billing(self._biller.orders, id)
         ]
-        return [order for order in found if filter.month is None or order["at"].startswith(filter.month)]
+        months = local_months(self.settings.billing.timezone)
+        return [one for one in found if filter.month in (None, months.month_of(parse_instant(one["at"])))]
 
     # Packs
 
