@@ -80,11 +80,11 @@ class Book:
         running = [instance for instance in self.instances.values() if instance.is_running]
         return [instance.hold for instance in sorted(running, key=lambda i: (i.started_at, i.id))]
 
-    def voucher_for(self, amount_e8: int, now: int) -> tuple[Voucher | None, int]:
-        """The voucher to use for a bill or an order, and its part. None while anything is owed (X26)."""
+    def voucher_for(self, amount_e8: int, valid_at: int) -> tuple[Voucher | None, int]:
+        """The voucher to use for a bill or an order, and its part. None while anything is owed (X26, P5)."""
         if self.account.state is not AccountState.ACTIVE:
             return None, 0
-        voucher = choose(self.vouchers, amount_e8, now)
+        voucher = choose(self.vouchers, amount_e8, valid_at)
         return voucher, min(voucher.left_e8, amount_e8) if voucher else 0
 
     def examine(self, now: int) -> None:

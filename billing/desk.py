@@ -142,6 +142,8 @@ class Desk:
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
         account = self._owner_of_pack(id, int(now))
+        # Else it would depend on when the settler came by whether the pack was used in an hour that is over (B37).
+        self.settle_ended(account, now)
 
         def act(connection: Connection, book: Book, at: int) -> Document:
             pack = book.packs[0]
@@ -208,6 +210,10 @@ class Desk:
             return {"account": book.account.id, "id": id}
 
         return self._act(self._account_of(id), now, act, "renew", [id, months], idem, field="months")
+
+    def settle_ended(self, account: str, now: float) -> None:
+        """Bill what the account used in the hours that are over, as far as it is counted."""
+        raise NotImplementedError
 
     def require_service(self, instance: str) -> None:
         """Raises Refused where an instance cannot serve: suspended, destroyed, not_active, not_found."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from billing.calendar import hour_of, hour_start
+from billing.calendar import hour_of, hour_start, next_full_hour
 
 MONTH_HOURS: Final = 30 * 24  # a pack's month (B31)
 
@@ -52,9 +52,9 @@ class Pack:
 
 
 def validity(bought_at: int, months: int) -> tuple[int, int]:
-    """From the hour of purchase, for n × 30 × 24 hours (B31, X17)."""
-    from_hour = hour_of(bought_at)
-    return from_hour, from_hour + months * MONTH_HOURS
+    """From the start of the hour of purchase, so at once, to its end and n × 30 × 24 hours on: never short of them
+    (B31, X17)."""
+    return hour_of(bought_at), next_full_hour(bought_at) + months * MONTH_HOURS
 
 
 def burn_rank(pack: Pack) -> tuple[bool, int, int, int]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from billing import ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.books import open_books
-from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_start, next_full_hour
+from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_of, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.enrolment import Enrolment
 from billing.errors import LedgerFault, Refused
@@ -124,6 +124,17 @@ class Billing(OperatorDesk):
         if failures:
             raise LedgerFault(_told(failures)) from next(iter(failures.values()))
         return SettleReport(through, count)
+
+    def settle_ended(self, account: str, now: float) -> None:
+        at = self._note(now)
+        terms = self._current_terms(at)
+        last = hour_of(at - 1) - 1  # What happens on the full hour itself comes before its settlement (P9).
+        try:
+            with transaction(self.engine) as connection:
+                settled_before = read_settled_hour(connection)
+                settle_accounts(connection, [account], 0, last, settled_before, terms, self.calendar, at)
+        except LedgerFault as fault:
+            raise Refused("too_large", str(fault)) from None
 
     def next_instant(self) -> int | None:
         """The next instant at which anything can happen by itself: a deadline, a grant, an alert, or the end

@@ -146,7 +146,7 @@ def test_p5_one_voucher_for_each_account_hour_and_revision() -> None:
 
 @pytest.mark.parametrize(("expires_at", "left"), [("2024-02-01 11:00:00", "0.00000000"),
                                                   ("2024-02-01 10:59:59", "0.10000000")])  # fmt: skip
-def test_p5_validity_is_judged_when_it_pays(expires_at: str, left: str) -> None:
+def test_p5_validity_is_judged_at_the_end_of_the_hour_of_use(expires_at: str, left: str) -> None:
     document = account_of(
         RICH, voucher("2024-02-01 00:00", "v1", "0.10", expires_at), use("2024-02-01 10:00", out_client=GIB),
         until="2024-02-01 12:00",
