@@ -76,7 +76,7 @@ class Office(BillingOffice):
 
     def top_up(self, account: str, document: Document, key: str | None) -> Document:
         """``document``: {"cash": "10.00"}, and gift, income. Raises Refusal."""
-        amounts_e8 = top_up_amounts(document)
+        amounts_e8 = top_up_amounts(document, self._price_book.currency)
         return self._billing(self._biller.top_up, account, now=self._clock.now(), idem=key, **amounts_e8)
 
     def orders(self, filter: Filter) -> list[Document]:

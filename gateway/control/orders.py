@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from config.currencies import require_payable
 from config.errors import Fault
 from config.money import parse_amount_e8
 from config.prices import PACK_UNITS_MAX, PriceBook
@@ -35,13 +36,14 @@ class PackPurchase:
     source: str
 
 
-def top_up_amounts(document: Document) -> dict[str, int]:
-    """{"cash": "10.00", "gift": …, "income": …} in e8. Raises Refusal `invalid`."""
+def top_up_amounts(document: Document, currency: str | None = None) -> dict[str, int]:
+    """{"cash": "10.00", "gift": …, "income": …} in e8. Raises Refusal `invalid`; where the currency is given, for what
+    is finer than its smallest unit, too."""
     faults = _unknown(document, _BUCKETS)
     amounts_e8 = dict.fromkeys(_BUCKETS, 0)
     for bucket in _BUCKETS:
         if bucket in document:
-            amounts_e8[bucket] = _money(document, bucket, faults)
+            amounts_e8[bucket] = _money(document, bucket, faults, currency)
     if not faults and not any(amounts_e8.values()):
         faults.append(Fault("cash", "an amount above 0 is needed"))
     _refuse(faults, "the top-up is not valid")
@@ -96,12 +98,15 @@ def _count(document: Document, name: str, most: int, faults: list[Fault]) -> int
     return value
 
 
-def _money(document: Document, name: str, faults: list[Fault]) -> int:
+def _money(document: Document, name: str, faults: list[Fault], currency: str | None = None) -> int:
     if name not in document:
         faults.append(Fault(name, "is missing"))
         return 0
     try:
-        return parse_amount_e8(document[name])
+        amount_e8 = parse_amount_e8(document[name])
+        if currency is not None:
+            require_payable(amount_e8, currency)
+        return amount_e8
     except ValueError as error:
         faults.append(Fault(name, str(error)))
         return 0

@@ -15,6 +15,17 @@ def test_a_top_up_is_read_to_the_last_decimal() -> None:
 
 
 @pytest.mark.parametrize(
+    "currency, paid, finer",
+    [("USD", "0.01", "0.001"), ("JPY", "100.00", "100.50"), ("KWD", "0.001", "0.0001"), ("KWD", "0.125", "0.00000001")],
+)
+def test_nothing_finer_than_the_currency_is_paid_in(currency: str, paid: str, finer: str) -> None:
+    assert top_up_amounts({"gift": paid}, currency)["gift"] > 0
+    with pytest.raises(Refusal) as refused:
+        top_up_amounts({"cash": paid, "income": finer, "gift": finer}, currency)
+    assert [fault.path for fault in refused.value.faults] == ["gift", "income"]
+
+
+@pytest.mark.parametrize(
     "document, paths",
     [
         pytest.param({}, ["cash"], id="nothing"),
