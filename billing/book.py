@@ -6,7 +6,7 @@ notifications, orders, settlements, counted seconds) is kept apart, for the stor
 
 from dataclasses import dataclass, field
 
-from billing.accounts import BALANCE_ALERT, NOTIFICATIONS, Account, AccountState, Happening, Notification, Transition
+from billing.accounts import BALANCE_ALERT, Account, AccountState, Happening, Notification, Transition
 from billing.calendar import LocalCalendar, hour_start
 from billing.charging import Line, Positions
 from billing.grants import grant_periods
@@ -112,7 +112,7 @@ class Book:
             for instance in self.instances.values():
                 instance.clocked_to = now
         self.news.transitions.append(transition)
-        self.news.notifications.append(Notification(now, NOTIFICATIONS[transition.after]))
+        self.news.notifications.append(Notification(now, transition.notification))
 
     def clock_to(self, instant: int) -> None:
         """Count the seconds of running instances up to an instant, by hour (B41, X29)."""
@@ -140,7 +140,8 @@ class Book:
         self.examine(now)
 
     def _destroy_instances(self, now: int) -> None:
-        """With the account go its instances; the ledger, bills and debts stay (X24)."""
+        """With the account go its instances; the ledger, bills and debts stay (X24). What the gateway has configured
+        for it goes by `Billing.destructions`."""
         journal = self.next_journal("destroy")
         for instance in self.instances.values():
             if instance.can(InstanceEvent.DESTROY):

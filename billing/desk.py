@@ -79,16 +79,23 @@ class Desk:
     def open_shared_instance(
         self, account: str, id: str, region: str, now: float, *, is_declared: bool = False
     ) -> None:
-        """A shared instance costs nothing to have (B1). One that was released runs again."""
-        at = int(now)
+        """A shared instance costs nothing to have (B1). One that was released or destroyed runs again; none of an
+        account that is destroyed. No event of the account. Raises Refused."""
         with (
             transaction(self.engine) as connection,
-            open_book(connection, account, self.calendar, at) as book,
+            open_book(connection, account, self.calendar, int(now)) as book,
         ):
-            self._require_new_instance(connection, book, id, "shared")
-            book.instances[id] = Instance(
-                id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
-            )
+            self._open_shared(connection, book, id, region, int(now), is_declared=is_declared)
+
+    def make_shared_instance(self, account: str, id: str, region: str, now: float, idem: str | None = None) -> Document:
+        """As the account's own wish: free of fees, at once, and no order. Refused to who owes anything."""
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            orders.require_buyer(book.account)
+            self._open_shared(connection, book, id, region, at)
+            return {"account": account, "id": id}
+
+        return self._act(account, now, act, "shared_instance", [id, region], idem)
 
     def top_up(
         self, account: str, *, cash: int = 0, gift: int = 0, income: int = 0, now: float, idem: str | None = None
@@ -169,7 +176,8 @@ class Desk:
         """A dedicated one: prepaid for `months`, else by the second; at `price` e8 a month or second, or the book's."""
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            self._require_new_instance(connection, book, id, "dedicated")
+            # By the file it would be bought again at a start, by nobody's wish, once its term is over.
+            self._require_new_instance(connection, book, id, "dedicated", may_be_destroyed=not is_declared)
             orders.require_buyer(book.account)
             if not self.catalog.regions[region].dedicated:
                 raise Refused("region_unsupported", f"no dedicated instances in {region}")
@@ -312,13 +320,26 @@ class Desk:
         with transaction(self.engine) as connection:
             return store.account_of_instance(connection, instance)
 
-    def _require_new_instance(self, connection: Connection, book: Book, id: str, type: str) -> None:
-        """An id is free, or was released by the same account, which may take it up again.
+    def _open_shared(
+        self, connection: Connection, book: Book, id: str, region: str, at: int, *, is_declared: bool = False
+    ) -> None:
+        self._require_new_instance(connection, book, id, "shared", may_be_destroyed=True)
+        orders.require_not_destroyed(book.account)
+        account = book.account.id
+        book.instances[id] = Instance(
+            id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
+        )
+
+    def _require_new_instance(
+        self, connection: Connection, book: Book, id: str, type: str, *, may_be_destroyed: bool
+    ) -> None:
+        """An id is free, or was released by the same account, or destroyed with what it had; it may be taken up again.
 
         It keeps its type: usage that comes late is billed by what the instance is, and has to have been (B1).
         """
         known = book.instances.get(id)
-        if known.state is not InstanceState.RELEASED if known else store.instance_exists(connection, id):
+        ended = {InstanceState.RELEASED, InstanceState.DESTROYED} if may_be_destroyed else {InstanceState.RELEASED}
+        if known.state not in ended if known else store.instance_exists(connection, id):
             raise Refused("exists", f"there is an instance {id}")
         if known and known.type != type:
             raise Refused("exists", f"{id} was a {known.type} instance")

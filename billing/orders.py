@@ -33,7 +33,7 @@ NOTHING_PAID: Final = Payment()
 
 
 def top_up(book: Book, amounts_e8: dict[str, int]) -> None:
-    """Money comes in, in every state: debts can be paid even after destruction (P13)."""
+    """Money comes in, in every state: one that was destroyed may begin anew once nothing is owed (P13)."""
     journal = book.next_journal("top_up")
     for bucket in BUCKETS:
         book.wallet.deposit(f"{journal}:{bucket}", bucket, amounts_e8.get(bucket, 0))
@@ -41,7 +41,7 @@ def top_up(book: Book, amounts_e8: dict[str, int]) -> None:
 
 def give_voucher(book: Book, id: str, amount_e8: int, expires_at: int) -> Voucher:
     """May be given in arrears, but is not used then (P5)."""
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     voucher = Voucher(0, id, amount_e8, amount_e8, expires_at)
     book.news.vouchers.append(voucher)
     return voucher
@@ -62,7 +62,7 @@ def buy_pack(
 
 def refund_pack(book: Book, pack: Pack, paid: Payment, now: int) -> None:
     """All that was paid, except by voucher, back to where it came from; the pack is void at once (B38, X32)."""
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     code = refund_refusal(pack, now)
     if code:
         raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
@@ -114,7 +114,7 @@ def buy_instance(
 
 def release_instance(book: Book, instance: Instance, now: int) -> None:
     """Seconds end here, the hold comes back (B42). A prepaid instance is refunded instead (P8)."""
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     if instance.charge is Charge.PREPAID:
         raise Refused("wrong_charge", f"{instance.id} is prepaid: refund it")
     _require(instance, InstanceEvent.RELEASE)
@@ -128,7 +128,7 @@ def refund_instance(book: Book, instance: Instance, paid: Sequence[Order], now: 
 
     `paid` are the instance's purchase and renewals. The five-day refund is for new purchases without renewals (P8).
     """
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     _require_prepaid(instance)
     _require(instance, InstanceEvent.REFUND)
     if book.account.is_refund_vetoed:
@@ -174,7 +174,8 @@ def require_buyer(account: Account) -> None:
         raise Refused(code, f"account {account.id} is {account.state}")
 
 
-def _require_not_destroyed(account: Account) -> None:
+def require_not_destroyed(account: Account) -> None:
+    """Raises Refused("destroyed")."""
     if account.state is AccountState.DESTROYED:
         raise Refused("destroyed", f"account {account.id} is destroyed")
 

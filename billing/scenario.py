@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from billing.calendar import DEFAULT_TIMEZONE
 from billing.scenario_parts import (
     EVENTS,
+    SHARED,
     BuyInstance,
     BuyPack,
     ChangePrice,
@@ -209,7 +210,7 @@ class _References:
                 yield from self._known(f"{path}.id", event.id, self.pack_ids, "pack")
             if isinstance(event, BuyInstance | ChangePrice) and event.region is not None:
                 yield from self._region(f"{path}.region", event.region)
-            if isinstance(event, BuyInstance) and event.spec not in self.catalog.dedicated:
+            if isinstance(event, BuyInstance) and event.spec not in (*self.catalog.dedicated, SHARED):
                 yield Fault(f"{path}.spec", f"there is no {event.spec!r} in the catalog (X30)")
 
     def _known(self, path: str, id: str, ids: set[str], kind: str) -> Iterator[Fault]:

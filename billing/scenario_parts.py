@@ -27,6 +27,7 @@ Instant = Annotated[int, BeforeValidator(parse_instant)]
 Money = Annotated[int, BeforeValidator(parse_amount_e8)]
 Price = Annotated[int, BeforeValidator(parse_price_e8)]
 Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)]
+SHARED: Final = "shared"  # the spec of an instance that costs nothing to have (B1)
 Calls = Annotated[int, Field(ge=0, le=CALLS_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=BYTES_MAX)]
 
@@ -115,13 +116,20 @@ class BuyInstance(_Event):
     do: Literal["buy_instance"]
     account: Id
     id: Id
-    spec: str
+    spec: str  # `shared`: free of fees, at once
     region: str
-    charge: Literal["payg", "prepaid"]
+    charge: Literal["payg", "prepaid"] | None = None
     months: Months | None = None
     price: Money | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        if self.spec == SHARED:
+            for name in ("charge", "months", "price"):
+                if getattr(self, name) is not None:
+                    yield name, "a shared instance has no fee to be paid (B1)"
+            return
+        if self.charge is None:
+            yield "charge", "is missing: payg or prepaid (B40, B41)"
         if self.charge == "prepaid" and self.months is None:
             yield "months", "is missing: `charge: prepaid` is for months (B40)"
         if self.charge == "payg" and self.months is not None:

@@ -198,6 +198,12 @@ class Billing(OperatorDesk):
             query = select(tables.instance.c.id).where(tables.instance.c.state.in_(ended))
             return set(connection.execute(query).scalars())
 
+    def destructions(self) -> dict[str, int]:
+        """By account that was ever destroyed, the instant of the last time (B51): what was configured for it before is
+        gone for good, also where it was opened again since."""
+        with transaction(self.engine) as connection:
+            return store.destructions(connection)
+
     def accounts(self, now: float | None = None) -> list[Document]:
         """Every account as `account` shows it, with its `id`; without the bills."""
         with transaction(self.engine) as connection:

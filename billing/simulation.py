@@ -201,15 +201,18 @@ class _Run:
             case given.RefundPack():
                 billing.refund_pack(event.id, now=now)
             case given.BuyInstance():
-                billing.buy_instance(
-                    event.account,
-                    event.id,
-                    spec=event.spec,
-                    region=event.region,
-                    months=event.months,
-                    price=event.price,
-                    now=now,
-                )
+                if event.spec == given.SHARED:
+                    billing.make_shared_instance(event.account, event.id, event.region, now)
+                else:
+                    billing.buy_instance(
+                        event.account,
+                        event.id,
+                        spec=event.spec,
+                        region=event.region,
+                        months=event.months,
+                        price=event.price,
+                        now=now,
+                    )
                 self._account_of[event.id] = event.account
                 self._region_of[event.id] = event.region
             case given.ReleaseInstance():

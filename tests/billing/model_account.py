@@ -69,6 +69,7 @@ class ModelAccount:
     seconds: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # hour → e8 of instances
     bills: defaultdict[tuple[str, str | None], int] = field(default_factory=lambda: defaultdict(int))
     told: list[tuple[int, str]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)  # shared instances that a destruction took
     grants: list[tuple[int, int]] = field(default_factory=list)  # still to come
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class ModelAccount:
 
     def buy_instance(self, id: str, kind: str, price: int, region: str) -> str | None:
         known = self.instances.get(id)
-        if known and known.state != "released":
+        if known and known.state not in ("released", "destroyed"):
             return "exists"
         refusal = self.may_not_buy()
         if refusal:
@@ -202,6 +203,8 @@ class ModelAccount:
         if self.state in ("suspended", "destroyed"):
             return self.state
         bought = self.instances.get(instance)
+        if instance in self.lost:
+            return "not_active"
         if bought and bought.state != "active":
             return "not_active"
         tick = max(at // HOUR + 1, -(-arrives // HOUR))
@@ -306,6 +309,7 @@ class ModelAccount:
                 self.turn("suspended")
             else:
                 self.turn("destroyed")
+                self.lost = set(self.region_of)
                 for one in self.instances.values():
                     if one.state in ("active", "isolated"):
                         self.let_go(one)
@@ -381,6 +385,9 @@ class ModelAccount:
         owes = sum(self.money.values()) + self.held() < 0
         if owes and self.state == "active":
             self.turn("arrears")
+        elif not owes and self.state == "destroyed":
+            self.state, self.state_at = "active", self.now
+            self.told.append((self.now, "reopened"))
         elif not owes and self.state in ("arrears", "suspended"):
             if self.state == "suspended":
                 for one in self.instances.values():
