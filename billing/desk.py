@@ -4,7 +4,7 @@ Each operation is one transaction, and is done once for each idempotency key. In
 is cut off (X29); money is e8. What the rules do not allow is raised as `Refused`, and then nothing was changed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,25 +127,30 @@ class Desk:
         account: str,
         id: str,
         *,
-        meter: str,
-        quantity: int,
+        meter: str | None = None,
+        quantity: int | None = None,
+        meters: Mapping[str, int] | None = None,
         months: int,
         price: int,
         source: str = "purchase",
         now: float,
         idem: str | None = None,
     ) -> Document:
-        """`price` is e8 for the whole pack; `quantity` calls or bytes; `source` purchase or campaign."""
+        """`price` is e8 for the whole pack; `quantity` calls or bytes, or `meters` of both (B31); `source` purchase or
+        campaign."""
+        units = dict(meters) if meters is not None else {str(meter): quantity or 0}
+        # The way in which one of a single meter was asked for before there were others.
+        asked: Sequence[Any] = next(iter(units.items())) if len(units) == 1 else [units]
 
         def act(connection: Connection, book: Book, at: int) -> Document:
             if store.pack_exists(connection, id):
                 raise Refused("exists", f"there is a pack {id}")
             orders.require_buyer(book.account)
             self._require_currency(book, is_sold=self.price_book.sells_packs)
-            pack = orders.buy_pack(book, id, meter, quantity, months, price, Source(source), at)
-            return {"account": account, **views.pack_document(pack, at)}
+            packs = orders.buy_pack(book, id, units, months, price, Source(source), at)
+            return {"account": account, **views.whole_pack_document(packs, at)}
 
-        return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem, field="price")
+        return self._act(account, now, act, "pack", [id, *asked, months, price, source], idem, field="price")
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
         account = self._owner_of_pack(id, int(now))
@@ -153,10 +158,9 @@ class Desk:
         self.settle_ended(account, now)
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            pack = book.packs[0]
             paid = store.orders_for(connection, account, id, ("pack",), since=0)
-            orders.refund_pack(book, pack, paid[0].payment if paid else orders.NOTHING_PAID, at)
-            return {"account": account, **views.pack_document(pack, at)}
+            orders.refund_pack(book, book.packs, paid[0].payment if paid else orders.NOTHING_PAID, at)
+            return {"account": account, **views.whole_pack_document(book.packs, at)}
 
         return self._act(account, now, act, "refund_pack", [id], idem, pack_id=id)
 

@@ -3,7 +3,7 @@
 Each function moves the book on, or raises `Refused` before anything was changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.accounts import Account, AccountState
@@ -48,26 +48,32 @@ def give_voucher(book: Book, id: str, amount_e8: int, expires_at: int) -> Vouche
 
 
 def buy_pack(
-    book: Book, id: str, meter: str, quantity: int, months: int, price_e8: int, source: Source, now: int
-) -> Pack:
-    """Valid from the hour of purchase (X17); no free pack can be bought (P4)."""
+    book: Book, id: str, units: Mapping[str, int], months: int, price_e8: int, source: Source, now: int
+) -> list[Pack]:
+    """Units by meter, one or several (B31), for one price. From the hour of purchase (X17); none is free (P4)."""
     assert source is not Source.FREE
     require_buyer(book.account)
     from_hour, to_hour = validity(now, months)
     _purchase(book, "pack", id, price_e8, now)
-    pack = Pack(0, id, meter, source, quantity, 0, from_hour, to_hour)
-    book.news.packs.append(pack)
-    return pack
+    packs = [
+        Pack(0, id, meter, source, quantity, 0, from_hour, to_hour, collected_at=now)
+        for meter, quantity in units.items()
+    ]
+    book.news.packs += packs
+    return packs
 
 
-def refund_pack(book: Book, pack: Pack, paid: Payment, now: int) -> None:
-    """All that was paid, except by voucher, back to where it came from; the pack is void at once (B38, X32)."""
+def refund_pack(book: Book, packs: Sequence[Pack], paid: Payment, now: int) -> None:
+    """All that was paid, except by voucher, back to where it came from; the pack is void at once (B38, X32). `packs`:
+    of each of its meters, none of which may be in use (B37)."""
     require_not_destroyed(book.account)
-    code = refund_refusal(pack, now)
-    if code:
-        raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
-    pack.is_refunded = True
-    _give_back(book, pack.id, paid.money_e8, now)
+    for pack in packs:
+        code = refund_refusal(pack, now)
+        if code:
+            raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
+    for pack in packs:
+        pack.is_refunded = True
+    _give_back(book, packs[0].id, paid.money_e8, now)
 
 
 def buy_instance(

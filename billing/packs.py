@@ -29,7 +29,10 @@ class PackState(StrEnum):
 
 @dataclass(slots=True)
 class Pack:
-    """A quantity of one meter, valid in `[from_hour, to_hour)`. `key` grows in the order of purchase."""
+    """A quantity of one meter, valid in `[from_hour, to_hour)`. `key` grows in the order of purchase.
+
+    A pack of several meters is one of these for each, with the same id (B31).
+    """
 
     key: int
     id: str
@@ -40,7 +43,7 @@ class Pack:
     from_hour: int
     to_hour: int
     is_refunded: bool = False
-    order_id: int | None = None
+    collected_at: int = 0
 
     @property
     def left(self) -> int:

@@ -44,6 +44,8 @@ def _one_of(text: str, *allowed: str) -> BeforeValidator:
 
 
 Months = Annotated[int, Field(ge=1, le=1200)]
+PackMeter = Annotated[Literal["calls", "egress"], _one_of("there are packs of no other meter (B28)", "calls", "egress")]
+PackUnits = Annotated[int, Field(ge=1, le=BYTES_MAX)]
 
 
 class _Part(Strict):
@@ -98,13 +100,28 @@ class BuyPack(_Event):
     do: Literal["buy_pack"]
     account: Id
     id: Id
-    meter: Annotated[Literal["calls", "egress"], _one_of("there are packs of no other meter (B28)", "calls", "egress")]
-    quantity: Annotated[int, Field(ge=1, le=BYTES_MAX)]
+    meter: PackMeter | None = None
+    quantity: PackUnits | None = None
+    meters: dict[PackMeter, PackUnits] | None = None  # in place of both: several (B31)
     months: Months
     price: Money
     source: Annotated[
         Literal["purchase", "campaign"], _one_of("the free quota is given, not bought (P4)", "purchase", "campaign")
     ] = "purchase"
+
+    @property
+    def units(self) -> dict[str, int]:
+        """By meter."""
+        return {str(self.meter): self.quantity or 0} if self.meters is None else dict(self.meters)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("meter", "quantity"):
+            if self.meters is not None and getattr(self, name) is not None:
+                yield name, "stands in `meters`"
+            if self.meters is None and getattr(self, name) is None:
+                yield name, "is missing"
+        if self.meters is not None and not self.meters:
+            yield "meters", "has none"
 
 
 class RefundPack(_Event):

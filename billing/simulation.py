@@ -191,8 +191,7 @@ class _Run:
                 billing.buy_pack(
                     event.account,
                     event.id,
-                    meter=event.meter,
-                    quantity=event.quantity,
+                    meters=event.units,
                     months=event.months,
                     price=event.price,
                     source=Source(event.source),

@@ -78,7 +78,7 @@ def states_of(connection: Connection, instance: str) -> tuple[str, AccountState,
 
 def destructions(connection: Connection) -> dict[str, int]:
     """By account, when it was destroyed last."""
-    return {account: at for account, at in connection.execute(_destructions)}
+    return dict(connection.execute(_destructions).tuples())
 
 
 def pack_exists(connection: Connection, id: str) -> bool:

@@ -116,7 +116,7 @@ def test_p12_a_node_that_was_away_at_midnight_gives_the_days_alert_when_it_start
 
 
 def test_what_a_destroyed_account_had_is_made_anew_by_the_file_and_by_nobody_else(billing: Billing) -> None:
-    """While it is destroyed the file's instances are reported; once it paid, the next sync makes its shared one (P13)."""
+    """While it is destroyed they are reported; once it paid, the next sync makes its shared one (P13)."""
     wish = settings(SHARED, BY_SECOND, cash=1)
     billing.sync(wish, NOW)
     now = NOW
