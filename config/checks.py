@@ -8,13 +8,14 @@ from functools import cached_property
 from importlib.util import find_spec
 
 from config.catalog import Catalog
+from config.currencies import require_payable
 from config.entry_checks import check_entry
 from config.errors import Fault
 from config.limit_checks import LIMITS_MAX, limits_max_reached
 from config.loop_checks import OwnAddresses, check_targets, check_tracing
 from config.prices import PriceBook
 from config.route_checks import check_routes
-from config.schema import Entry, InstanceSettings, Node, ServiceSettings, Settings
+from config.schema import Account, Entry, InstanceSettings, Node, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -46,6 +47,14 @@ class Scope:
         return next((one for one in self.settings.instances if one.id == id), None)
 
 
+def _opening(account: Account, at: str) -> Iterator[Fault]:
+    for bucket in ("cash", "gift", "income"):
+        try:
+            require_payable(getattr(account.opening, bucket), account.currency)
+        except ValueError as error:
+            yield Fault(f"{at}.opening.{bucket}", str(error))
+
+
 def check(scope: Scope) -> list[Fault]:
     """Every fault between values."""
     faults = list(_duplicates(scope))
@@ -59,6 +68,7 @@ def check(scope: Scope) -> list[Fault]:
                     f"the price book is in {scope.book.currency}; nothing is converted (B26)",
                 )
             )
+        faults += _opening(account, scope.place(account))
         if account.notify is not None and account.notify.email and scope.settings.smtp is None:
             faults.append(Fault(f"{scope.place(account)}.notify.email", "needs `smtp`, the server that takes mail"))
     for instance in scope.settings.instances:

@@ -114,14 +114,12 @@ def _scope_of(settings: Settings, faults: list[Fault]) -> Scope:
 
 
 def _fill_in(document: dict[str, Any], folder: Path) -> None:
-    """Defaults that stand on other values, and paths in places that are not paths only."""
+    """Defaults that stand on other values or on the folder, and paths in places that are not paths only."""
     for service in _items(document, "services"):
         _default_path(service)
     store = document.setdefault("store", {})
     if isinstance(store, dict):
-        url = store.setdefault("url", "sqlite:///./data/tollgate.db")
-        if isinstance(url, str) and url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-            store["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+        store.setdefault("url", "sqlite:///./data/tollgate.db")
     billing = document.get("billing")
     if isinstance(billing, dict) and isinstance(billing.get("price_book"), str):
         book = billing["price_book"]

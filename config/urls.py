@@ -135,6 +135,8 @@ def check_store(text: str) -> None:
     if file is not None and text.isprintable():
         if file["path"].endswith(":memory:") or file["path"].startswith("file:"):
             raise ValueError("is no store that stays: a file is needed, as sqlite:///./data/tollgate.db")
+        if file["path"].rpartition("/")[2] in ("", ".", ".."):
+            raise ValueError("is no store: a folder, where a file is needed, as sqlite:///./data/tollgate.db")
         return
     match = _POSTGRES.fullmatch(text)
     if match is None or not text.isprintable():

@@ -22,6 +22,7 @@ from config.paths import parse_prefix, parse_route_path
 from config.units import format_duration, parse_duration
 from config.urls import check_store, parse_origin, parse_otlp, parse_port, parse_receiver, parse_target
 
+_SQLITE = "sqlite:///"
 # RFC 9110 7.6.1 and 6.4: what says where a message ends, or is of one connection, can be no key.
 _OF_FRAMING = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -129,9 +130,13 @@ def _health_path(value: str) -> str:
     return value
 
 
-def _store(value: str) -> str:
+def _store(value: str, info: ValidationInfo) -> str:
+    """A file's path from the folder on. Checked before: a folder may have characters that no url has."""
     check_store(value)
-    return value
+    folder = (info.context or {}).get("folder")
+    if folder is None or not value.startswith(_SQLITE):
+        return value
+    return f"{_SQLITE}{folder / value.removeprefix(_SQLITE)}"
 
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

@@ -26,6 +26,8 @@ import uvloop
 
 from config.certificates import CertificateError
 from gateway.entry.entry import Entry
+from gateway.entry.lent_entries import LentEntries
+from gateway.handover import arrivals
 from gateway.limits.quota import QuotaHandles
 from gateway.limits.table import LimitTable
 from gateway.proxy.access_log import AccessLog
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 # How soon a changed certificate is seen. A look is a system call for each file, on a thread.
 CERTIFICATE_INTERVAL_S: Final = 2.0
 NAMES_INTERVAL_S: Final = 1.0  # how soon connections follow what is known of their names
+BEAT_INTERVAL_S: Final = 1.0  # what the control process takes for a sign of life (gateway/control/watchdog.py)
+BEATS_UNREAD_BYTES_MAX: Final = 64 * 1024  # of a control process that stopped reading: it needs no more of them
 TURN_INTERVAL_S: Final = 1.0  # also what a power loss can take of the counts
 CUT_TURNS_MAX: Final = 1000  # of the loop, for cut connections to end: some is what it takes
 CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets that are down is one line.
@@ -101,6 +105,7 @@ class Worker:
         )
         self._services_frozen = 0
         self._entries: list[Entry] = []
+        self._lent = LentEntries(self._core, boot["listeners"])
         self._look = asyncio.Event()  # set: the certificates are looked at now
         self._channel: asyncio.StreamWriter | None = None
         self._stop = asyncio.Event()
@@ -118,9 +123,20 @@ class Worker:
         channel = socket.socket(fileno=self._boot["channel_fd"])
         reader, self._channel = await asyncio.open_unix_connection(sock=channel, limit=CHANNEL_LINE_BYTES_MAX)
         self._tell({"at": "ready", "pid": os.getpid()})
+        await self._serve(reader)
+        if self._core.access_log is not None:
+            await self._core.access_log.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
+            self._count_spans()
+        self._meter.close()
+
+    async def _serve(self, reader: asyncio.StreamReader) -> None:
         async with asyncio.TaskGroup() as tasks:
             jobs = [
                 tasks.create_task(self._hear(reader), name="channel"),
+                tasks.create_task(self._help_out(), name="handovers"),
+                tasks.create_task(self._beat(), name="beat"),
                 tasks.create_task(self._turn_hours(), name="hours"),
                 tasks.create_task(self._sweep(), name="sweep"),
                 tasks.create_task(self._watch_certificates(), name="certificates"),
@@ -129,12 +145,6 @@ class Worker:
             await self._drain()
             for job in jobs:
                 job.cancel()
-        if self._core.access_log is not None:
-            await self._core.access_log.close()
-        if self._spans is not None:
-            await asyncio.to_thread(self._spans.close)
-            self._count_spans()
-        self._meter.close()
 
     async def _apply(self, path: Path) -> None:
         """Swaps the snapshot between requests. What is under way goes on, where the new one would let it begin too."""
@@ -179,7 +189,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), CERTIFICATE_INTERVAL_S)
             self._look.clear()
-            for entry in self._entries:
+            for entry in [*self._entries, *self._lent]:
                 try:
                     await entry.renew()
                 except OSError:
@@ -206,6 +216,21 @@ class Worker:
                     self._rest_ends_s = min(self._rest_ends_s, time.monotonic() + STOP_GRACE_S)
                 self._stop.set()
         self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
+
+    async def _help_out(self) -> None:
+        """Other slots' sockets come and go. What is lent when the control process dies is nobody else's, and stays."""
+        if (descriptor := self._boot.get("handover_fd")) is None:
+            return
+        with socket.socket(fileno=descriptor) as channel:
+            async for handover in arrivals(channel):
+                await self._lent.take(handover)
+
+    async def _beat(self) -> None:
+        """Says that the loop turns."""
+        while True:
+            await asyncio.sleep(BEAT_INTERVAL_S)
+            if self._channel is not None and self._channel.transport.get_write_buffer_size() < BEATS_UNREAD_BYTES_MAX:
+                self._tell({"at": "beat"})
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self._channel is not None:
@@ -263,10 +288,11 @@ class Worker:
         core.is_draining = True
         for entry in self._entries:
             entry.close()
+        self._lent.close()
         ends_s = time.monotonic() + self._boot["drain_s"]
         # Polled, so that a connection that ends has nobody to tell.
         while (now_s := time.monotonic()) < ends_s and (
-            core.clients or not all(entry.is_at_rest for entry in self._entries)
+            core.clients or not all(entry.is_at_rest for entry in [*self._entries, *self._lent])
         ):
             if now_s >= self._rest_ends_s:
                 self._close_rest()

@@ -24,6 +24,7 @@ from metering.counter_file import CounterFileError, CounterFileReader, RowKey, r
 from metering.counter_rows import raise_counters
 from metering.database import is_away, transaction
 from metering.tables import dirty, seal
+from metering.totals import Totals
 
 SETTLE_ANYWAY_S: Final = HOUR_S + 20 * 60  # RULES C.3: stragglers become late usage.
 MAKING_S_MAX: Final = 60.0  # A file without a header is being made; one that still has none after this never was one.
@@ -57,16 +58,20 @@ class Collector:
         self._unread_since: dict[Path, float] = {}  # files whose header is not whole yet, and since when
         self._gone: set[str] = set()
         self._open_hours: dict[str, int] = {}  # writer -> oldest hour it may still add to
-        self.totals: dict[tuple[str, str], list[int]] = {}
-        self._jumps: dict[str, int] = {}  # by writer
+        self._totals = Totals(directory / "totals.json")
         self._archive_due_s = 0.0
         self.broken_files = 0
         self.identity_mismatches = 0
 
     @property
     def clock_jumps(self) -> int:
-        """How often writers met a clock that was where it could not be, since the control process started."""
-        return sum(self._jumps.values())
+        """How often writers met a clock that was where it could not be."""
+        return sum(self._totals.jumps.values())
+
+    @property
+    def totals(self) -> dict[tuple[str, str], list[int]]:
+        """By instance and service, its cells. They only grow, over restarts too; other threads may read them."""
+        return self._totals.by_series
 
     @property
     def files_followed(self) -> int:
@@ -92,7 +97,7 @@ class Collector:
             reader = file.reader
             is_finished = reader.is_sealed or reader.writer in self._gone or reader.is_abandoned
             if jumps := reader.jumps:
-                self._jumps[reader.writer] = max(jumps, self._jumps.get(reader.writer, 0))
+                self._totals.jumps[reader.writer] = max(jumps, self._totals.jumps.get(reader.writer, 0))
             changes += [
                 (file, number, raw)
                 for number, raw in file.reader.row_bytes()
@@ -114,6 +119,7 @@ class Collector:
             for file, number, raw in changes:
                 self._add_to_totals(file, number, raw)
                 file.seen[number] = raw
+        self._keep_totals(finished)
         for path in finished:
             self._check_identity(path)
             self._archive(path)
@@ -210,11 +216,17 @@ class Collector:
             )
 
     def _add_to_totals(self, file: _File, number: int, raw: bytes) -> None:
-        key = file.keys[number]
-        total = self.totals.setdefault((key.instance, key.service), [0] * CELLS)
-        before = row_cells(file.seen[number]) if number in file.seen else None
-        for cell, value in enumerate(row_cells(raw)):
-            total[cell] += value - (before[cell] if before else 0)
+        if not self._totals.has(file.reader.path.name):
+            before = row_cells(file.seen[number]) if number in file.seen else None
+            self._totals.add(file.keys[number], row_cells(raw), before)
+
+    def _keep_totals(self, finished: Iterable[Path]) -> None:
+        """What metrics have of these files stays when they are archived."""
+        files = {path.name: self._files[path] for path in finished if not self._totals.has(path.name)}
+        if files:
+            rows = {name: [(one.keys[at], raw) for at, raw in one.seen.items()] for name, one in files.items()}
+            left = {one.reader.writer for one in self._files.values() if one.reader.path.name not in files}
+            self._totals.keep(rows, left)
 
     def _check_identity(self, path: Path) -> None:
         """Requests received = calls + WebSocket connections + front-end errors (DESIGN 1.6), for a sealed hour.

@@ -9,14 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import StaticPool
 
 # PostgreSQL's classes of errors that a value makes: data exceptions, and limits of a row or an index.
 _VALUE_STATES: Final = ("22", "54")
+_SQLITE: Final = "sqlite:///"
 _STORE_ERRORS: Final = ("OperationalError", "InterfaceError")
 BUSY_TIMEOUT_MS = 10_000  # How long a second process (a command beside the node) waits for the writer.
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a store in one; None of any other.
+
+    What stands behind `sqlite:///` is the path as it is: folders may be called `100%`, `a%20b` or `what?`, which a
+    url's reader would take for something else (and versions of SQLAlchemy differ in what).
+    """
+    if not url.startswith(_SQLITE) or url in (_SQLITE, f"{_SQLITE}:memory:"):
+        return None
+    return Path(url.removeprefix(_SQLITE))
 
 
 def open_engine(url: str) -> Engine:
@@ -24,16 +35,17 @@ def open_engine(url: str) -> Engine:
 
     ``sqlite://`` is a store in memory of this process alone; ``postgresql://`` goes through psycopg.
     """
-    parsed = make_url(url)
+    file = sqlite_file(url)
+    parsed = make_url(url) if file is None else URL.create("sqlite", database=str(file))
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         return create_engine(parsed, pool_pre_ping=True)
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
-    if parsed.database in (None, "", ":memory:"):
+    if file is None:
         options["poolclass"] = StaticPool
     else:
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, **options)
 
     @event.listens_for(engine, "connect")

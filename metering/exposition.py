@@ -166,11 +166,6 @@ def head_lines(name: str, kind: str, help: str, *, is_openmetrics: bool) -> tupl
     return f"# HELP {name} {help}", f"# TYPE {name} {kind}"
 
 
-def is_openmetrics_type(content_type: str) -> bool:
-    """Whether an answer of this type is in OpenMetrics' format."""
-    return content_type.startswith("application/openmetrics-text")
-
-
 def escaped(label: str) -> str:
     """A label's value as it stands between quotes."""
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

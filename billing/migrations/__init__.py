@@ -22,6 +22,7 @@ def migrate(engine: Engine) -> None:
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    # Alembic reads a `%` as the beginning of a name to put in: the folder may be anybody's, as `100%`.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)

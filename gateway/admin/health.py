@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+from typing import Final
+
 from aiohttp import web
 
+from gateway.admin.accept import wants_gzip, wants_openmetrics
 from gateway.admin.answer import NODE, answer
 from gateway.admin.problem import problem
+
+_GZIP_LEVEL: Final = 4
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -22,8 +29,15 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    body, content_type = await request.app[NODE].exposition(request.headers.get("Accept", ""))
-    return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})
+    # Of repeated lines the field is the list of all (RFC 9110 5.3).
+    accept, encodings = (",".join(request.headers.getall(name, [])) for name in ("Accept", "Accept-Encoding"))
+    body, content_type = await request.app[NODE].exposition(is_openmetrics=wants_openmetrics(accept))
+    fields = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    if wants_gzip(encodings):
+        # 10 MB of 2,000 services are 0.5 MB then; on a thread, as it takes some 50 ms.
+        body = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL, mtime=0)
+        fields["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=fields)
 
 
 def add_health(app: web.Application) -> None:

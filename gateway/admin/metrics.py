@@ -37,6 +37,10 @@ class NodeState(Protocol):
     @property
     def was_reload_good(self) -> bool: ...
     @property
+    def waiting_settings(self) -> Sequence[str]: ...
+    @property
+    def not_served(self) -> Mapping[str, int]: ...
+    @property
     def owns_store(self) -> bool: ...
     @property
     def reconcile_findings(self) -> int: ...
@@ -73,13 +77,24 @@ class NodeMetrics(Collector):
         failures.add_metric([], state.store_failures)
         reload = GaugeMetricFamily("tollgate_config_last_reload_good", "1: the running configuration is the file's.")
         reload.add_metric([], int(state.was_reload_good))
+        waiting = GaugeMetricFamily(
+            "tollgate_config_waiting_settings", "Settings of the file that take effect at the next start only."
+        )
+        waiting.add_metric([], len(state.waiting_settings))
+        lost = GaugeMetricFamily(
+            "tollgate_not_served",
+            "Services and instances made over the API that the configuration leaves no place.",
+            labels=["kind"],
+        )
+        for kind, number in state.not_served.items():
+            lost.add_metric([kind], number)
         owned = GaugeMetricFamily("tollgate_store_owned", "0: another node has taken the store over.")
         owned.add_metric([], int(state.owns_store))
         findings = GaugeMetricFamily(
             "tollgate_reconcile_findings", "Contradictions in the store at the last reconciliation; 0 as it should be."
         )
         findings.add_metric([], state.reconcile_findings)
-        yield from (restarts, serving, balance, lag, rate, failures, reload, owned, findings)
+        yield from (restarts, serving, balance, lag, rate, failures, reload, waiting, lost, owned, findings)
 
 
 def service_metrics(admitted: Admitted, targets: Sequence[TargetUp], *, is_openmetrics: bool = False) -> str:

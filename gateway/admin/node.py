@@ -33,6 +33,6 @@ class Node(Protocol):
         """Name, version, clock, pools: for people."""
         ...
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The metrics and their content type: OpenMetrics where ``accept`` asks for it, else Prometheus' text."""
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        """The metrics and their content type: in OpenMetrics' format, or as Prometheus' text."""
         ...

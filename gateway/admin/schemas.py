@@ -53,6 +53,7 @@ PACK = {
     "source": {"enum": ["free", "campaign", "purchase"]},
     "total": NUMBER,
     "used": NUMBER,
+    "collected_at": TIME,
     "valid_from": TIME,
     "valid_to": TIME,
     "state": {"enum": ["active", "used_up", "expired", "refunded"]},
@@ -116,6 +117,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "version": TEXT,
             "is_compiled": FLAG,
             "is_ready": FLAG,
+            "waiting_settings": {**list_of(TEXT), "description": "Of the file, until the next start"},
             "clock": object_of({"rate": {"type": "number"}, "now": TIME}),
             "pools": {
                 "type": "object",
@@ -149,6 +151,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "region": TEXT,
             "state": MAYBE_TEXT,
             "serving": FLAG,
+            "not_served": {**MAYBE_TEXT, "description": "Why the configuration leaves it no place; null: it does"},
             "limits": object_of({"instance": MAYBE_NUMBER, "service": MAYBE_NUMBER, "route": MAYBE_NUMBER}),
             "services": NUMBER,
             "services_max": NUMBER,
@@ -174,6 +177,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "deny": list_of(TEXT),
             "routes": list_of(object_of({"id": TEXT, "path": TEXT}, {"methods": list_of(TEXT), "qps": MAYBE_NUMBER})),
             "source": {"enum": ["file", "api"], "readOnly": True},
+            "not_served": {**MAYBE_TEXT, "readOnly": True, "description": "Why it is not served; null: it is"},
         },
     ),
     "Limit": object_of(
@@ -197,7 +201,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             },
         }
     ),
-    "Pack": object_of({"account": TEXT, **PACK}),
+    "Pack": object_of({"account": TEXT, **PACK}, {"meters": list_of(object_of(PACK))}),
     "PackPurchase": {
         "oneOf": [
             object_of({"account": TEXT, "offer": TEXT}, {"source": TEXT}, is_open=False),
@@ -212,9 +216,24 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 {"source": {"enum": ["purchase", "campaign"]}},
                 is_open=False,
             ),
+            object_of(
+                {
+                    "account": TEXT,
+                    "meters": {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": False,
+                        "properties": {name: {"type": "integer", "minimum": 1} for name in ("calls", "egress")},
+                    },
+                    "months": {"type": "integer", "minimum": 1},
+                    "price": {**MONEY_IN, "description": "For the whole pack"},
+                },
+                {"source": {"enum": ["purchase", "campaign"]}},
+                is_open=False,
+            ),
         ]
     },
-    "Refund": object_of({"account": TEXT, **PACK}),
+    "Refund": object_of({"account": TEXT, **PACK}, {"meters": list_of(object_of(PACK))}),
     "Order": object_of(
         {
             "account": TEXT,

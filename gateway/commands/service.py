@@ -19,12 +19,13 @@ services = typer.Typer(no_args_is_help=True, help="Services of the node.")
 _COLUMNS = (
     Column("service", lambda one: one["id"]),
     Column("instance", lambda one: one["instance"]),
-    Column("hosts", lambda one: ", ".join(one["hosts"]) or "any"),
-    Column("path", lambda one: one["path"]),
-    Column("protocol", lambda one: one["protocol"]),
-    Column("qps", lambda one: one["qps"], True),
+    Column("hosts", lambda one: ", ".join(one.get("hosts", ())) or "any"),
+    Column("path", lambda one: one.get("path")),
+    Column("protocol", lambda one: one.get("protocol")),
+    Column("qps", lambda one: one.get("qps"), True),
     Column("targets", lambda one: ", ".join(target["url"] for target in one["upstream"]["targets"])),
     Column("from", lambda one: one["source"]),
+    Column("not served", lambda one: one.get("not_served") or "-"),
 )
 
 

@@ -140,6 +140,7 @@ class Bookkeeper:
                 self._compiled_services,
             )
             self._snapshots = self.files.write(pools)
+            self.limits.begin(time.monotonic_ns())
             self.watched = watched_targets(book.services(), {one.id: one for one in self.settings.instances})
             self._compiled_from = made_from
         return self._snapshots

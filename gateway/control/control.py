@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from config.errors import ConfigError
-from config.loading import load_settings
 from config.schema import Settings
 from gateway.admin.app import AdminServer, make_app
 from gateway.admin.token import SOUND_CHARS_MIN, Token, open_token
@@ -26,7 +24,7 @@ from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
 from gateway.control.data_dir import open_data_dir
 from gateway.control.descriptors import open_what_may_be
 from gateway.control.errors import DataDirBusy, Refusal, StartError
-from gateway.control.fixed import fixed_changes
+from gateway.control.fixed import as_at_start
 from gateway.control.lock import DataDirLock
 from gateway.control.node_view import NodeView
 from gateway.control.office import Office
@@ -34,6 +32,7 @@ from gateway.control.pools import PoolSpec, pool_specs
 from gateway.control.ports import Wiring
 from gateway.control.predecessors import Predecessors
 from gateway.control.probes import Prober
+from gateway.control.reload import read_again
 from gateway.control.run_files import RunFiles
 from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
@@ -73,12 +72,12 @@ class Control:
         take_over: bool = False,
     ) -> None:
         """Raises StartError where the data_dir is another user's."""
+        open_data_dir(settings.node.data_dir, settings.store.url)
         self._config = config
-        self._settings = settings
+        self._settings = settings = as_at_start(settings)
         self._wiring = wiring
         self._announce = announce
-        self._data_dir = Path(settings.node.data_dir)
-        open_data_dir(self._data_dir, settings.store.url)
+        self._data_dir = settings.node.data_dir
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._hang_up = asyncio.Event()
@@ -148,6 +147,8 @@ class Control:
 
     async def _serve(self) -> None:
         self._view = NodeView(self._settings.node.name, self._books, self._supervisor, self._targets)
+        # Before anybody can ask for them: metrics go on where they were.
+        await self._guarded(self._collect)
         admin = self._admin()
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)
@@ -315,27 +316,20 @@ class Control:
     async def _reload(self) -> None:
         """Read the file again (SIGHUP); one that is not good changes nothing. Logs are opened anew all the same."""
         self._supervisor.reopen_logs()
-        try:
-            settings = await asyncio.to_thread(load_settings, self._config)
-        except ConfigError as error:
+        before, store = self._settings, self._books.store
+        found = await asyncio.to_thread(read_again, self._config, before, store.catalog, store.price_book)
+        if found is None:
             self._view.was_reload_good = False
-            _log.error("%s is not taken up:", self._config)
-            for fault in error.faults:
-                _log.error("%s", fault)
             return
-        except Exception as error:
-            # No descriptor to read it by, a nesting without end: the node goes on by what it has.
-            self._view.was_reload_good = False
-            _log.error("%s is not taken up: %s: %s", self._config, type(error).__name__, error)
-            return
-        before = self._settings
-        for name in fixed_changes(before, settings):
-            _log.warning("%s changed: takes effect at the next start", name)
+        settings, waiting = found
         async with self._changing:
             try:
                 await self._take_up(settings)
                 self._view.was_reload_good = True
+                self._view.waiting_settings = waiting
                 _log.info("%s is taken up", self._config)
+                for name in waiting:
+                    _log.warning("%s is not taken up: it changed, and takes effect at the next start", name)
             except Exception as error:
                 # An address in use, a store that is away: back to what was.
                 self._view.was_reload_good = False
@@ -389,5 +383,5 @@ class Control:
     def describe(self) -> dict[str, Any]:
         return self._view.describe(is_ready=self.is_ready())
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        return await self._view.exposition(accept)
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        return await self._view.exposition(is_openmetrics=is_openmetrics)

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.engine import make_url
-
 from gateway.control.errors import StartError
+from metering.database import sqlite_file
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +28,7 @@ def open_data_dir(data_dir: Path, store_url: str) -> None:
     Raises StartError where another user could put files there, or change those of the node.
     """
     os.umask(_OTHERS)
+    _require_text(data_dir)
     _require_own(data_dir, data_dir.lstat() if data_dir.is_symlink() else None)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(data_dir, data_dir.stat())
@@ -37,6 +37,14 @@ def open_data_dir(data_dir: Path, store_url: str) -> None:
     closed = sum(map(_close, [*_own(data_dir), *_database(store_url)]))
     if closed:
         _log.warning("%d files and folders of %s were open to others, and are so no longer", closed, data_dir)
+
+
+def _require_text(data_dir: Path) -> None:
+    """Workers are told of it in JSON, and a store's url is a text."""
+    try:
+        str(data_dir).encode()
+    except UnicodeEncodeError:
+        raise StartError(f"{str(data_dir)!r}: the folder's name is no text in UTF-8") from None
 
 
 def _require_own(data_dir: Path, found: os.stat_result | None) -> None:
@@ -58,9 +66,8 @@ def _own(data_dir: Path) -> Iterator[Path]:
 
 
 def _database(store_url: str) -> Iterator[Path]:
-    parsed = make_url(store_url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        yield from (Path(f"{parsed.database}{end}") for end in _BESIDE_A_DATABASE)
+    if (database := sqlite_file(store_url)) is not None:
+        yield from (Path(f"{database}{end}") for end in _BESIDE_A_DATABASE)
 
 
 def _close(path: Path) -> bool:

@@ -19,8 +19,12 @@ def instance_documents(
     services: Sequence[ServiceSettings],
     entitlements: Mapping[str, bool],
     accounts: Sequence[Document],
+    not_served: Mapping[str, str] | None = None,
 ) -> list[Document]:
-    """Those of the given accounts (documents of DESIGN 1.4): first the configured ones, then what they once had."""
+    """Those of the given accounts (documents of DESIGN 1.4): first the configured ones, then what they once had.
+
+    ``not_served``: the reasons of those that were bought and have no place beside the file.
+    """
     ids = {account["id"] for account in accounts}
     billed = {one["id"]: {"account": account["id"], **one} for account in accounts for one in account["instances"]}
     counts = Counter(service.instance for service in services)
@@ -40,6 +44,7 @@ def instance_documents(
                 "charge": known.get("charge"),
                 "state": known.get("state"),
                 "serving": entitlements.get(instance.id, False),
+                "not_served": None,
                 "started_at": known.get("started_at"),
                 "ended_at": known.get("ended_at"),
                 "expires_at": known.get("expires_at"),
@@ -52,9 +57,11 @@ def instance_documents(
             }
         )
     for known in billed.values():
-        # Released, or left the file: nothing of it is configured any more.
+        # Released, or left the file, or it was bought and the file leaves it no place: nothing of it is configured.
         blank = {"limits": {"instance": None, "service": None, "route": None}, "services": 0, "services_max": 0}
-        found.append({**known, **blank, "serving": False, "body_max": None, "sla": None, "entries": []})
+        why = (not_served or {}).get(known["id"])
+        rest: dict[str, Any] = {"serving": False, "not_served": why, "body_max": None, "sla": None, "entries": []}
+        found.append({**known, **blank, **rest})
     return found
 
 

@@ -1,14 +1,15 @@
 """Dedicated instances that were bought over the API with an entry of their own: they serve beside those of the file.
 
 Kept in data_dir/instances.json from their purchase until they are released or destroyed. One that the file has under
-the same id follows the file; one that a changed file no longer allows stays there and is not served.
+the same id follows the file. A file that leaves no place for one that serves is not taken up while the node runs; what
+the file of a start leaves no place for stays here, and is not served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,6 +23,20 @@ from gateway.control.listeners import Place, require_free
 Document = dict[str, Any]
 
 
+class Reading(NamedTuple):
+    """The bought instances as they are beside a file."""
+
+    bought: list[InstanceSettings]
+    kept: list[Document]  # not served from here: the file has them, or leaves no place
+    faults: dict[str, list[Fault]]  # of those that it leaves no place, by id
+
+    def joined(self, settings: Settings) -> Settings:
+        """The settings with what was bought."""
+        if not self.bought:
+            return settings
+        return settings.model_copy(update={"instances": (*settings.instances, *self.bought)})
+
+
 class InstanceBook:
     """Not thread-safe: used on the store's thread only."""
 
@@ -29,32 +44,44 @@ class InstanceBook:
         self._path = data_dir / "instances.json"
         self._bought: list[InstanceSettings] = []
         self._unserved: list[Document] = []
+        self._faults: dict[str, list[Fault]] = {}
         self.revision = 0  # grows with every change
 
-    def load(self, settings: Settings) -> list[Fault]:
-        """Read the file of bought instances beside these settings. The faults of those that cannot be served."""
+    def read(self, settings: Settings) -> Reading:
+        """The file of bought instances beside these settings. Changes nothing."""
         documents = orjson.loads(self._path.read_bytes())["instances"] if self._path.exists() else []
         of_file = {one.id for one in settings.instances}
-        self._bought, self._unserved = [], []
-        self.revision += 1
-        faults: list[Fault] = []
+        reading = Reading([], [], {})
         for document in documents:
             if document["id"] in of_file:
-                self._unserved.append(document)
+                reading.kept.append(document)
                 continue
             try:
-                self._bought.append(parse_instance(document, self.joined(settings)))
+                reading.bought.append(parse_instance(document, reading.joined(settings)))
             except ConfigError as error:
-                self._unserved.append(document)
-                place = f"instances.json: {document['id']}"
-                faults += [Fault(f"{place}: {fault.path}", fault.message) for fault in error.faults]
-        return faults
+                reading.kept.append(document)
+                reading.faults[document["id"]] = list(error.faults)
+        return reading
+
+    def lost(self, reading: Reading) -> list[Fault]:
+        """Why instances that serve would do so no more."""
+        serving = {one.id for one in self._bought}
+        return _placed({id: faults for id, faults in reading.faults.items() if id in serving})
+
+    def follow(self, reading: Reading) -> list[Fault]:
+        """Go by it from here on. The faults of those that are not served."""
+        self._bought, self._unserved, self._faults = reading
+        self.revision += 1
+        return _placed(self._faults)
+
+    @property
+    def not_served(self) -> dict[str, str]:
+        """By instance that the settings leave no place: why."""
+        return {id: "; ".join(map(str, faults)) for id, faults in self._faults.items()}
 
     def joined(self, settings: Settings) -> Settings:
         """The settings with what was bought."""
-        if not self._bought:
-            return settings
-        return settings.model_copy(update={"instances": (*settings.instances, *self._bought)})
+        return Reading(self._bought, [], {}).joined(settings)
 
     def has(self, id: str) -> bool:
         return any(one.id == id for one in self._bought) or any(one["id"] == id for one in self._unserved)
@@ -84,6 +111,7 @@ class InstanceBook:
         unserved = [one for one in self._unserved if one["id"] not in ended]
         if len(bought) + len(unserved) < len(self._bought) + len(self._unserved):
             self._write(bought, unserved)
+            self._faults = {id: faults for id, faults in self._faults.items() if id not in ended}
 
     def is_empty(self) -> bool:
         return not self._bought and not self._unserved
@@ -94,3 +122,7 @@ class InstanceBook:
         write_atomically(self._path, orjson.dumps({"instances": [*documents, *unserved]}, option=orjson.OPT_INDENT_2))
         self._bought, self._unserved = bought, unserved
         self.revision += 1
+
+
+def _placed(faults: Mapping[str, Sequence[Fault]]) -> list[Fault]:
+    return [Fault(f"instances.json: {id}: {one.path}", one.message) for id, found in faults.items() for one in found]

@@ -79,17 +79,28 @@ class LimitView:
         self._sums: dict[Group, int] = {}
         self.admitted: Mapping[Group, int] = {}
 
+    def begin(self, now_ns: int) -> None:
+        """To be called before workers are told of a pool's first snapshot: what its table has from an earlier process
+        is not admitted again. A counter begins anew at zero, or its increase is wrong."""
+        for pool, snapshot in self._files.current.items():
+            if pool not in self._looks:
+                looks = self._looks[pool] = _Looks()
+                looks.add(now_ns, self._taken(pool, max(self._groups_of(pool, snapshot), default=-1) + 1))
+
     def look(self, now_ns: int) -> None:
         """Reads the counts. ``now_ns``: monotonic; called each half second or so."""
         for pool, snapshot in self._files.current.items():
-            table, _ = self._files.tables(pool)
             groups = self._groups_of(pool, snapshot)
-            slots = max(groups, default=-1) + 1
-            taken = array("q", table.words[TAKEN : slots * WORDS_PER_SLOT : WORDS_PER_SLOT].tolist())
             looks = self._looks.setdefault(pool, _Looks())
+            # Never fewer than before: a slot that nobody has for a while has its count when it is had again.
+            taken = self._taken(pool, max(max(groups, default=-1) + 1, len(looks.last)))
             self._sum_up(looks.last, taken, groups)
             looks.add(now_ns, taken)
         self.admitted = dict(self._sums)
+
+    def _taken(self, pool: str, slots: int) -> array[int]:
+        table, _ = self._files.tables(pool)
+        return array("q", table.words[TAKEN : slots * WORDS_PER_SLOT : WORDS_PER_SLOT].tolist())
 
     def _sum_up(self, before: array[int], now: array[int], groups: Mapping[int, Group]) -> None:
         if before == now:

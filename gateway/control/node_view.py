@@ -11,22 +11,24 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from gateway.admin.accept import OPENMETRICS, TEXT
 from gateway.admin.metrics import NodeMetrics, service_metrics
 from gateway.admin.watch import Watch
 from gateway.compiled import is_used
 from gateway.control.bookkeeper import Bookkeeper
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
-from metering.exposition import is_openmetrics_type, usage_metrics
+from metering.exposition import usage_metrics
 from metering.self_metrics import MeteringMetrics
 
 
 class NodeView:
-    """``store_failures``, ``was_reload_good`` and ``owns_store`` are the control process's to set."""
+    """The control process sets ``store_failures``, ``was_reload_good``, ``waiting_settings`` and ``owns_store``."""
 
     def __init__(self, node: str, books: Bookkeeper, supervisor: Supervisor, targets: TargetHealth) -> None:
         self.store_failures = 0
         self.was_reload_good = True
+        self.waiting_settings: Sequence[str] = ()  # of the file, until the next start
         self.owns_store = True
         self.watch = Watch()
         self._node = node
@@ -60,6 +62,11 @@ class NodeView:
         return len(self._books.findings)
 
     @property
+    def not_served(self) -> Mapping[str, int]:
+        store = self._books.store
+        return {"service": store.book.not_served, "instance": len(store.instances.not_served)}
+
+    @property
     def clock_rate(self) -> float:
         return self._books.store.clock.rate
 
@@ -70,14 +77,14 @@ class NodeView:
             "version": version("tollgate"),
             "is_compiled": is_used(),
             "is_ready": is_ready,
+            "waiting_settings": list(self.waiting_settings),
             "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
             "pools": self._supervisor.pools(),
         }
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        encode, content_type = choose_encoder(OPENMETRICS if is_openmetrics else TEXT)
         node = encode(self._registry)
-        is_openmetrics = is_openmetrics_type(content_type)
         totals, admitted = self._books.store.collector.totals, self._books.limits.admitted
         targets = list(self._targets.states())
 

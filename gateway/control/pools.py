@@ -54,7 +54,13 @@ class PoolSpec:
         return [Place(entry.host, entry.port, slot) for entry in self.entries]
 
     def boot(
-        self, slot: int, writer: str, channel_fd: int, listener_fds: Sequence[int], snapshot: Path
+        self,
+        slot: int,
+        writer: str,
+        channel_fd: int,
+        listener_fds: Sequence[int],
+        snapshot: Path,
+        handover_fd: int | None = None,
     ) -> dict[str, Any]:
         """The document that a worker is started with."""
         return {
@@ -63,6 +69,7 @@ class PoolSpec:
             "writer": writer,
             "data_dir": str(self.data_dir),
             "channel_fd": channel_fd,
+            "handover_fd": handover_fd,
             "listeners": [
                 {
                     "fd": fd,

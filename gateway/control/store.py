@@ -10,14 +10,17 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.catalog import Catalog, load_catalog
+from config.errors import Fault
 from config.prices import load_price_book
 from config.schema import Settings
-from gateway.control.errors import StoreBusy
+from gateway.control.errors import StartError, StoreBusy
 from gateway.control.instances import InstanceBook
 from gateway.control.node_id import data_id
 from gateway.control.office import Office
@@ -29,6 +32,7 @@ from metering.collector import Collector
 from metering.database import open_engine
 
 _log = logging.getLogger(__name__)
+_TOLD_MAX: Final = 20
 
 
 class Store:
@@ -57,8 +61,8 @@ class Store:
             self.engine.dispose()
             raise StoreBusy(str(error)) from None
         self._store_lost = wiring.store_lost
-        price_book = load_price_book(settings.billing.price_book)
-        self.biller = wiring.open_biller(self.engine, price_book, self.catalog, settings, self.clock)
+        self.price_book = load_price_book(settings.billing.price_book)
+        self.biller = wiring.open_biller(self.engine, self.price_book, self.catalog, settings, self.clock)
         self.book = ServiceBook(data_dir, settings, self.catalog)
         self.instances = InstanceBook(data_dir)
         self._of_file = settings
@@ -67,7 +71,7 @@ class Store:
         self.office = Office(
             settings,
             self.catalog,
-            price_book,
+            self.price_book,
             self.engine,
             self.clock,
             self.biller,
@@ -79,8 +83,13 @@ class Store:
 
     def take_up(self, settings: Settings) -> Settings:
         """Bring accounts, instances and services in line with the file. Returns the settings to go by: with what was
-        bought over the API. Raises StartError, with nothing changed, where the tables have no room for the file's."""
+        bought over the API. Raises StartError, with nothing changed, where the tables have no room for the file's, or
+        where something made over the API is served now and would be no more."""
         Room().require_file(settings, self.catalog)
+        instances = self.instances.read(settings)
+        joined = instances.joined(settings)
+        services = self.book.read(joined, self.catalog)
+        _require_none(self.instances.lost(instances) + self.book.lost(services))
         self._of_file = settings
         report = self.biller.sync(settings, self.clock.now())
         for refused in report["refused"]:
@@ -89,8 +98,9 @@ class Store:
             else:
                 # What cannot be paid is tried again at every tick.
                 _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
-        for fault in self.instances.load(settings):
+        for fault in self.instances.follow(instances) + self.book.follow(services):
             _log.error("not served: %s", fault)
+        self.office.settings, self._followed = joined, self.instances.revision
         return self.follow_instances()
 
     def follow_instances(self) -> Settings:
@@ -110,3 +120,10 @@ class Store:
         with contextlib.suppress(self._store_lost, SQLAlchemyError):  # Then it is found silent, or another's.
             self.ownership.release()
         self.engine.dispose()
+
+
+def _require_none(lost: Sequence[Fault]) -> None:
+    """Raises StartError with the reasons, as many as a person reads."""
+    if lost:
+        told = [*map(str, lost[:_TOLD_MAX]), *([f"and {len(lost) - _TOLD_MAX} more"] if len(lost) > _TOLD_MAX else [])]
+        raise StartError(f"what was made over the API could not be served any more: {'; '.join(told)}")

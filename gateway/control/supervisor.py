@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 from gateway.control.backoff import Backoff
 from gateway.control.errors import StartError
 from gateway.control.listeners import ListenerShelf
+from gateway.control.loans import Loans
 from gateway.control.pools import PoolSpec
 from gateway.control.run_files import RunFiles
+from gateway.control.watchdog import LOOK_INTERVAL_S
 from gateway.control.worker_process import Snapshot, WorkerProcess, targets_message
 
 _log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class Supervisor:
         self._writer_gone = writer_gone
         self._target_news = target_news
         self._shelf = ListenerShelf()
+        self._loans: Loans[_Slot] = Loans(lambda slot: list(self._shelf.open(slot.spec.places(slot.number)).values()))
         self._generation = 0
         self._slots: list[_Slot] = []
         self._workers: set[WorkerProcess] = set()  # every one that was started and not yet reaped
@@ -136,6 +140,7 @@ class Supervisor:
         for slot in old:
             self._leave(slot)
         self._close_unused()
+        self._notify()
 
     async def restart(self) -> None:
         """Replace every worker by a fresh one on the same open sockets: in each pool one at a time, the new one first.
@@ -277,12 +282,16 @@ class Supervisor:
 
     async def _outlive(self, slot: _Slot, worker: WorkerProcess) -> int:
         """Wait for the worker's end; once the slot is left, for no longer than its drain may take."""
-        left = asyncio.get_running_loop().create_task(slot.left.wait(), name="left")
+        loop = asyncio.get_running_loop()
+        left = loop.create_task(slot.left.wait(), name="left")
+        watch = loop.create_task(self._watch(worker), name="watch")
         waiting: set[asyncio.Future[Any]] = {left, worker.exited}
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             left.cancel()
+            watch.cancel()
+            await asyncio.wait({left, watch})
         if not worker.exited.done():
             worker.stop() if self._is_stopping else worker.drain()
             await asyncio.wait({worker.exited}, timeout=worker.spec.drain_s + _DRAIN_GRACE_S)
@@ -294,6 +303,18 @@ class Supervisor:
         self._writer_gone(worker.writer)
         self._notify()
         return status
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """One that hangs is killed: what waits in its queue is served by others, and soon by its successor."""
+        looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            now = time.monotonic()
+            if worker.is_hung(now - looked_at):
+                _log.error("worker %s (pid %d) hangs, and is killed", worker.writer, worker.pid)
+                worker.kill()
+                return
+            looked_at = now
 
     def _leave(self, slot: _Slot) -> None:
         slot.left.set()
@@ -330,6 +351,7 @@ class Supervisor:
         self._shelf.keep_only([place for slot in self._slots for place in slot.spec.places(slot.number)])
 
     def _notify(self) -> None:
+        self._loans.settle(self._slots)
         self._pulse.set()
         self._pulse = asyncio.Event()
 

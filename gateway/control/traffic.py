@@ -1,4 +1,4 @@
-"""Traffic since the control process started, as rows for people: the collector's totals, summed up."""
+"""Traffic since the first start, as rows for people: the collector's totals, summed up."""
 
 from __future__ import annotations
 

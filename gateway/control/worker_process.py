@@ -1,7 +1,8 @@
 """One worker process as the control process sees it: its channel, its state, its end.
 
 The channel is a stream socket pair with one JSON document per line. To the worker: ``snapshot``, ``targets``,
-``certificates``, ``drain``. From it: ``ready``, ``applied``, ``ejected``, ``returned``.
+``certificates``, ``drain``. From it: ``ready``, ``beat``, ``applied``, ``ejected``, ``returned``. Sockets of
+other slots go over a pair of their own (gateway/handover.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import orjson
 
 from gateway.compiled import worker_environment
 from gateway.control.pools import PoolSpec
+from gateway.control.watchdog import Thread, Watchdog
+from gateway.handover import handover_pair, send
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class WorkerProcess(asyncio.Protocol):
         self.told_version = 0
         self.is_draining = False
         self.is_stopping = False
+        self._watchdog = Watchdog()
+        self._handovers: socket.socket | None = None
         self._boot_version = 0
         self._on_message = on_message
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,22 +101,25 @@ class WorkerProcess(asyncio.Protocol):
         """Run the worker. Raises OSError when the machine cannot."""
         self._boot_version = self.told_version = snapshot.version
         ours, theirs = socket.socketpair()
+        self._handovers, handovers = handover_pair()
         try:
             fds = [listener.fileno() for listener in listeners]
-            boot = self.spec.boot(self.slot, self.writer, theirs.fileno(), fds, snapshot.path)
+            boot = self.spec.boot(self.slot, self.writer, theirs.fileno(), fds, snapshot.path, handovers.fileno())
             # A session of its own: Ctrl-C in a terminal reaches the control process alone, which drains in order.
             self._process = subprocess.Popen(  # noqa: ASYNC220  (a fork of some ms; awaits would open a race with death)
                 [*command, orjson.dumps(boot).decode()],
                 stdin=subprocess.DEVNULL,
                 env=worker_environment(is_traced=self.spec.tracing is not None),
-                pass_fds=(theirs.fileno(), *fds),
+                pass_fds=(theirs.fileno(), handovers.fileno(), *fds),
                 start_new_session=True,
             )
         except BaseException:
             ours.close()
+            self._handovers.close()
             raise
         finally:
             theirs.close()
+            handovers.close()
         loop = asyncio.get_running_loop()
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
@@ -120,6 +128,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process.kill()
             self._process.wait()
             ours.close()
+            self._handovers.close()
             raise
         loop.add_reader(self._pidfd, self._reap)
         ours.setblocking(False)
@@ -135,6 +144,19 @@ class WorkerProcess(asyncio.Protocol):
             return False
         transport.write(orjson.dumps(message) + b"\n")
         return True
+
+    def lend(self, slot: int, listeners: Sequence[socket.socket]) -> bool:
+        """Have it accept from another slot's sockets too. False: it cannot be told."""
+        return self._handovers is not None and send(self._handovers, slot, listeners)
+
+    def take_back(self, slot: int) -> None:
+        if self._handovers is not None:
+            send(self._handovers, slot)
+
+    def is_hung(self, passed_s: float) -> bool:
+        """Look how it fares; ``passed_s``: since the last look."""
+        self._watchdog.looked(passed_s, Thread.of(self.pid))
+        return self._watchdog.is_hung
 
     def drain(self) -> None:
         """Ask it to stop accepting, finish what is in flight, and exit."""
@@ -175,6 +197,9 @@ class WorkerProcess(asyncio.Protocol):
         except (ValueError, KeyError, TypeError):
             _log.error("worker %s: not a message: %.200r", self.writer, line)
             return
+        self._watchdog.heard()
+        if at == "beat":
+            return
         if at == "ready":
             # Ready means that it serves by the snapshot it was started with.
             self.ready_at = time.monotonic()
@@ -188,6 +213,9 @@ class WorkerProcess(asyncio.Protocol):
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         status = self._process.wait()
+        if self._handovers is not None:
+            self._handovers.close()
+            self._handovers = None
         if self._transport is not None:
             with contextlib.suppress(OSError):
                 self._transport.close()

@@ -94,6 +94,7 @@ def test_ten_mistakes_are_ten_lines_each_with_its_path(tmp_path: Path) -> None:
         ("price_book: usd", "price_book: eur", "billing.price_book: "),
         ("timezone: Asia/Shanghai", "timezone: Mars/Base", "billing.timezone"),
         ('cash: "100.00"', 'cash: "-1"', "accounts[0].opening.cash"),
+        ('cash: "100.00"', 'gift: "100.001"', "accounts[0].opening.gift"),
         ("qps: 400", "qps: 0", "services[0].qps"),
         ("qps: 400", f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, qps: 401}}]}}", "services[0].auth.keys[0].qps"),
         (

@@ -342,6 +342,7 @@ def test_whatever_dies_in_between_rows_and_totals_are_what_was_counted(
             collector.collect()
     collector.collect()
     assert stored(engine) == counted, f"seed {seed}"
+    assert sum(cells[CALLS] for cells in collector.totals.values()) == counted, f"seed {seed}"
 
 
 def test_a_row_that_no_store_can_keep_holds_up_no_other(folder: Path, engine: Engine, clock: SetClock) -> None:

@@ -57,13 +57,15 @@ class DeskNode:
             "node": "node-1",
             "version": "0",
             "is_compiled": False,
+            "waiting_settings": [],
             "is_ready": True,
             "clock": clock,
             "pools": {"shared": [slot]},
         }
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        return b"tollgate_calls_total 0\n", "text/plain; version=0.0.4; charset=utf-8"
+    async def exposition(self, *, is_openmetrics: bool) -> tuple[bytes, str]:
+        kind = "application/openmetrics-text; version=1.0.0" if is_openmetrics else "text/plain; version=0.0.4"
+        return b"tollgate_calls_total 0\n", f"{kind}; charset=utf-8"
 
     def close(self) -> None:
         self.files.close()

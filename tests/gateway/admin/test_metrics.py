@@ -15,6 +15,8 @@ class State:
         self.clock_rate = 3600.0
         self.store_failures = 1
         self.was_reload_good = True
+        self.waiting_settings = ["node.data_dir"]
+        self.not_served = {"service": 2, "instance": 0}
         self.reconcile_findings = 3
         self.owns_store = False
 

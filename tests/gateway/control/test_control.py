@@ -248,3 +248,89 @@ def test_a_node_that_cannot_start_leaves_the_orphaned_workers_serving(tmp_path: 
         running.node.restart()
         until(lambda: not set(orphans) & set(running.node.worker_pids()), "the orphans have drained", 10)
         assert running.get("/checkout/head", "dedicated") == 200
+
+
+def calls_counted(running: Running) -> int:
+    return sum(row["calls"] for row in running.node.call("GET", "/v1/usage?service=orders")[1]["items"])
+
+
+def test_a_changed_data_dir_waits_for_the_next_start_and_no_call_is_lost(tmp_path: Path, origin_port: int) -> None:
+    """With new workers, too: they count where the node collects."""
+    with start(tmp_path, origin_port) as running:
+        assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+        before = running.node.worker_pids("shared")
+        text = config_text(**running.ports).replace("data_dir: ./data", "data_dir: ./elsewhere")
+        running.node.config.write_text(text.replace("drain: 2s", "drain: 1s"))
+        running.hang_up()
+        until(lambda: set(running.node.worker_pids("shared")).isdisjoint(before), "the workers are new ones", 10)
+        assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+        until(lambda: calls_counted(running) == 20, "every call is counted", 5)
+        assert "node.data_dir is not taken up" in running.log()
+        assert running.node.call("GET", "/v1/node")[1]["waiting_settings"] == ["node.data_dir"]
+        assert "tollgate_config_waiting_settings 1.0" in running.node.call("GET", "/metrics")[1]
+        assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_data_dir_behind_a_link_is_where_the_link_led_at_the_start(tmp_path: Path, origin_port: int) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "data").symlink_to("one")
+    with start(tmp_path, origin_port) as running:
+        assert running.get(ORDERS) == 200
+        (tmp_path / "data").unlink()
+        (tmp_path / "data").symlink_to("two")
+        running.write_text("drain: 2s", "drain: 1s")
+        running.hang_up()
+        until(lambda: "node.data_dir is not taken up" in running.log(), "it is said", 10)
+        assert running.get(ORDERS) == 200
+        until(lambda: calls_counted(running) == 2, "both calls are counted", 5)
+        assert list((tmp_path / "two").iterdir()) == []
+        (tmp_path / "data").unlink()
+        (tmp_path / "data").symlink_to("one")
+
+
+def shown(running: Running, name: str) -> float:
+    """The sum of a metric's samples."""
+    lines = running.node.call("GET", "/metrics")[1].splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+@pytest.mark.parametrize("name", ["tollgate_calls_total", "tollgate_request_duration_seconds_count"])
+def test_metrics_go_on_where_they_were_whoever_was_killed(tmp_path: Path, origin_port: int, name: str) -> None:
+    """Workers, whose files are archived then, and the control process, which begins anew with what it finds."""
+    with start(tmp_path, origin_port) as running:
+        for calls in (10, 20, 30):
+            assert [running.get(ORDERS) for _ in range(10)] == [200] * 10
+            until(lambda sent=calls: shown(running, name) == sent, f"{calls} are shown", 5)  # type: ignore[misc]
+            os.kill(running.node.worker_pids("shared")[0], signal.SIGKILL)
+            until(lambda: len(running.node.worker_pids("shared")) == 2, "it has a successor", 5)
+            running.node.process.kill()
+            running.node.process.wait()
+            running.node.restart()
+            assert shown(running, name) in (0.0, float(calls)), "never something in between"
+            until(lambda sent=calls: shown(running, name) == sent, "as many as before", 5)  # type: ignore[misc]
+
+
+def test_what_is_served_stays_served_when_the_file_leaves_it_no_place(tmp_path: Path, origin_port: int) -> None:
+    """The reload fails and says why; a start lists it with the reason, until somebody acts."""
+    with start(tmp_path, origin_port) as running:
+        assert running.node.call("POST", "/v1/services", extra(running, "mine", qps=60))[0] == 201
+        running.write_text("  - id: orders\n", "  - id: orders\n    path: /mine\n")
+        running.hang_up()
+        until(lambda: "services.json: mine: path" in running.log(), "the reason is in the log", 5)
+        until(lambda: shown(running, "tollgate_config_last_reload_good") == 0, "the reload was not good", 5)
+        assert (running.get("/mine/head"), running.get(ORDERS)) == (200, 200)
+
+        running.node.process.send_signal(signal.SIGTERM)
+        running.node.process.wait(15)
+        running.node.restart()
+        assert running.get("/mine/bytes/1") == 200, "the file's"
+        (mine,) = [one for one in running.node.call("GET", "/v1/services")[1]["items"] if one["id"] == "mine"]
+        assert "service orders" in mine["not_served"]
+        assert shown(running, 'tollgate_not_served{kind="service"}') == 1
+
+        status, changed = running.node.call("PUT", "/v1/services/mine", {**mine, "path": "/other"})
+        assert (status, changed["not_served"]) == (200, None)
+        assert running.get("/other/head") == 200
+        assert shown(running, 'tollgate_not_served{kind="service"}') == 0
+        assert running.node.call("PUT", "/v1/services/mine", changed)[0] == 200

@@ -138,3 +138,21 @@ def test_a_quota_is_kept_over_a_restart_and_while_its_key_is_away(files: Snapsho
     assert [(row["key"], row["headroom"], row["quota"]["used"]) for row in rows] == [("k1", 97, 3), ("k2", 7, 0)]
     assert rows[1]["quota"]["resets_at"].endswith("T16:00:00Z"), "midnight in Shanghai"
     after.close()
+
+
+def test_what_an_earlier_process_saw_admitted_is_not_admitted_again(files: SnapshotFiles) -> None:
+    """Nor is it when a slot was nobody's for a while."""
+    one, two = entry(files, "instance:one", 50), entry(files, "service:orders", 20)
+    write(files, one, two)
+    limits, now_ns = worker_set(files, one, two), time.monotonic_ns()
+    assert limits.admit(now_ns) is None
+    view = view_of(files)
+    view.begin(now_ns)
+    view.look(now_ns)
+    assert dict(view.admitted) == {}
+    write(files, one)
+    view.look(now_ns + 1)
+    write(files, one, two)
+    assert limits.admit(now_ns + SECOND) is None
+    view.look(now_ns + 2)
+    assert sorted(view.admitted.values()) == [1, 1]
