@@ -44,6 +44,7 @@ WIRE_INTERVAL_S: Final = 1.0  # How far wire bytes may be behind, and so what of
 PASSED_TOGETHER_MAX: Final = 32
 # Connections at rest that make room for new ones together: to find them all are looked at, 0.15 ms for 10,000.
 LET_GO_TOGETHER: Final = 16
+LOOK_S: Final = 0.05
 _FULL_LOG_INTERVAL_S: Final = 60.0
 log = logging.getLogger("tollgate.worker")
 
@@ -79,6 +80,7 @@ class Core:
         "_wire_due_s",
         "anonymous_row",
         "_full_told_s",
+        "_looked_s",
         "_least_timeout_s",
         "bounds",
         "capacity",
@@ -112,6 +114,7 @@ class Core:
         self.bounds = bounds
         self.capacity = Capacity(bounds.connections_max, bounds.address_connections_max)
         self._full_told_s = -inf
+        self._looked_s = -inf
         self.trusted_proxies = trusted_proxies
         # Refusals before a service is known are metered here, and billed to nobody (DESIGN 1.7).
         self.anonymous_row = meter.row("-", "-", "-", "-")
@@ -167,8 +170,14 @@ class Core:
 
     def has_too_many(self, address: Address) -> bool:
         """Whether this client address has as many connections as one may, and none of them is at rest."""
-        if not self.capacity.is_at_most(address) or self.make_room(address):
+        if not self.capacity.is_at_most(address):
             return False
+        # A look at all clients is not for each connection of a flood; those that one look lets go make room for more.
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            if self.make_room(address):
+                return False
         self.count_refused("address_limit")
         return True
 
