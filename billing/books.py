@@ -83,21 +83,7 @@ class Books:
 
     def give_grants(self) -> None:
         """Free packs that have begun and were not given yet (B17)."""
-        new: list[Row] = []
-        for book in self:
-            account = book.account
-            if not account.has_free_quota:
-                continue
-            for period in grant_periods(account.grants_since, book.calendar)[account.grants_given :]:
-                if period.from_hour > hour_of(self._now):
-                    break
-                hours = (period.from_hour, period.to_hour)
-                for meter, units in GRANT_UNITS.items():
-                    id = grant_id(meter, period.number, account.grants_series)
-                    pack = Pack(0, id, meter, Source.FREE, units, 0, *hours)
-                    new.append({"account": account.id, **rows.new_pack_row(pack)})
-                account.grants_given = period.number
-        append_rows(self._connection, tables.pack, new)
+        append_rows(self._connection, tables.pack, [row for book in self for row in new_grants(book, self._now)])
 
     def save(self) -> None:
         """Append what is new, and write what changed."""
@@ -167,6 +153,23 @@ class Books:
             pack = rows.pack_from(row)
             self._by_account[row["account"]].packs.append(pack)
             self._before[tables.pack][pack.key] = rows.pack_row(pack)
+
+
+def new_grants(book: Book, now: int) -> list[Row]:
+    """Rows of the free packs that have begun by now and were not given yet (B17); from here on they were."""
+    account = book.account
+    if not account.has_free_quota:
+        return []
+    new: list[Row] = []
+    for period in grant_periods(account.grants_since, book.calendar)[account.grants_given :]:
+        if period.from_hour > hour_of(now):
+            break
+        for meter, units in GRANT_UNITS.items():
+            id = grant_id(meter, period.number, account.grants_series)
+            pack = Pack(0, id, meter, Source.FREE, units, 0, period.from_hour, period.to_hour)
+            new.append({"account": account.id, **rows.new_pack_row(pack)})
+        account.grants_given = period.number
+    return new
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from billing.errors import LedgerFault
 from billing.packs import Pack, Source, burn
 from billing.prices import CALLS, EGRESS, PriceList
 from billing.rating import Accumulator, Price, graduated, next_tier
@@ -19,6 +20,7 @@ INSTANCE_SECONDS: Final = "instance_seconds"
 _BASE_SKUS: Final = {"shared": {"calls": CALLS}, "dedicated": {INSTANCE_SECONDS: INSTANCE_SECONDS}}
 _TRAFFIC_METERS: Final = {"out_client": "egress_client", "out_backend": "egress_backend"}
 _SKU_ORDER: Final = {CALLS: 0, EGRESS: 1, INSTANCE_SECONDS: 2}
+UNITS_MAX: Final = 2**62  # of a month: what 64 bits hold twice
 METERS: Final = ("calls", *_TRAFFIC_METERS.values(), INSTANCE_SECONDS)  # of bill lines
 _METER_ORDER: Final = {"egress_client": 0, "egress_backend": 1}  # P2
 
@@ -144,6 +146,8 @@ def _paid_lines(use: Usage, price: Price, units: int, month: str, positions: Pos
             )
         )
     positions.ladder[use.sku, month] += units
+    if positions.ladder[use.sku, month] > UNITS_MAX:
+        raise LedgerFault(f"more {use.sku} in {month} than the ledger carries")
     return lines
 
 

@@ -10,6 +10,7 @@ import typer
 from billing.scenario import load_scenario
 from billing.simulation import run
 from config.errors import ConfigError
+from config.texts import escaped, escaped_json
 
 
 def simulate(
@@ -21,11 +22,11 @@ def simulate(
         document = run(load_scenario(scenario))
     except ConfigError as error:
         for fault in error.faults:
-            typer.echo(str(fault), err=True)
+            typer.echo(escaped(str(fault)), err=True)
         raise typer.Exit(1) from None
     sys.stdout.write(dump(document) + "\n")
 
 
 def dump(document: Any) -> str:
     """Indented JSON, keys in the order of the document."""
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    return escaped_json(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

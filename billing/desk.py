@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
 
-from billing import orders, store, views
+from billing import ledger, orders, store, views
 from billing.accounts import Account, AccountState
 from billing.book import Book
 from billing.books import open_book
+from billing.bounds import require_room
 from billing.calendar import LocalCalendar, next_full_hour
 from billing.errors import Refused
 from billing.idempotency import store_answer, stored_answer
@@ -22,6 +23,7 @@ from billing.instances import Charge, Instance, InstanceState
 from billing.packs import Source
 from billing.views import Document
 from config.catalog import Catalog
+from config.instants import instant_text
 from config.prices import PriceBook
 from metering.database import transaction
 from metering.tables import dirty
@@ -98,7 +100,7 @@ class Desk:
 
         def act(connection: Connection, book: Book, at: int) -> Document:
             orders.top_up(book, amounts_e8)
-            return {"account": account, "at": views.instant_text(at), **views.money_document(amounts_e8)}
+            return {"account": account, "at": instant_text(at), **views.money_document(amounts_e8)}
 
         return self._act(account, now, act, "top_up", amounts_e8, idem)
 
@@ -136,7 +138,7 @@ class Desk:
             pack = orders.buy_pack(book, id, meter, quantity, months, price, Source(source), at)
             return {"account": account, **views.pack_document(pack, at)}
 
-        return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem)
+        return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem, field="price")
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
         account = self._owner_of_pack(id, int(now))
@@ -179,7 +181,7 @@ class Desk:
             orders.buy_instance(book, id, spec, region, price_e8, at, months=months, is_declared=is_declared)
             return {"account": account, "id": id}
 
-        return self._act(account, now, act, "instance", [id, spec, region, months, price], idem)
+        return self._act(account, now, act, "instance", [id, spec, region, months, price], idem, field="price")
 
     def release_instance(self, id: str, *, now: float, idem: str | None = None) -> Document:
         def act(connection: Connection, book: Book, at: int) -> Document:
@@ -205,7 +207,7 @@ class Desk:
             orders.renew_instance(book, book.instances[id], months, at)
             return {"account": book.account.id, "id": id}
 
-        return self._act(self._account_of(id), now, act, "renew", [id, months], idem)
+        return self._act(self._account_of(id), now, act, "renew", [id, months], idem, field="months")
 
     def require_service(self, instance: str) -> None:
         """Raises Refused where an instance cannot serve: suspended, destroyed, not_active, not_found."""
@@ -253,8 +255,12 @@ class Desk:
         *,
         pack_id: str | None = None,
         with_grants: bool = False,
+        field: str | None = None,
     ) -> Document:
-        """One transaction: the act, then a look at the balance; the stored answer when the key is known."""
+        """One transaction: the act, then a look at the balance; the stored answer when the key is known.
+
+        `field`: of what was asked, the one that a refusal names where money would grow too large.
+        """
         at = int(now)
         asked = [account, arguments]
 
@@ -271,6 +277,8 @@ class Desk:
                 book.note_event(at)
                 document = act(connection, book, at)
                 book.examine(at)
+                require_room(book.wallet, field)
+                ledger.require_room(connection, book.account, book.wallet.moves, field)
                 if idem is not None:
                     store_answer(connection, idem, operation, asked, document, at)
                 return document

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -10,7 +12,7 @@ from billing import tables
 from billing.errors import Refused
 from billing.views import Document
 from config.schema import Account, InstanceSettings, Settings
-from metering.database import transaction
+from metering.database import is_away, transaction
 
 if TYPE_CHECKING:
     from billing.desk import Desk
@@ -25,39 +27,51 @@ class Enrolment:
         self._waiting: list[InstanceSettings] = []
 
     def carry_out(self, now: int) -> list[Document]:
-        """Open what is new, release what left the file, update what may change. Returns the refusals."""
+        """Open what is new, release what left the file, update what may change. Returns what was not done, of
+        accounts (their opening credit, what is wrong with their rows) and of instances."""
         known = self._known_accounts()
+        undone: list[Document] = []
         for account in self._settings.accounts:
-            if account.id not in known:
-                self._open(account, now)
-            self._desk.set_alert(account.id, account.alert_below, now)
-            self._credit_opening(account, now)
-        self._release_absent(now)
+            with self._alone({"account": account.id}, undone):
+                if account.id not in known:
+                    self._open(account, now)
+                self._desk.set_alert(account.id, account.alert_below, now)
+                self._credit_opening(account, now)
+        self._release_absent(now, undone)
         self._waiting = list(self._settings.instances)
-        return self.try_again(now)
+        return undone + self.try_again(now)
 
     def try_again(self, now: int) -> list[Document]:
         """Buy what is declared, does not run, and can be paid by now. Returns the refusals."""
         if not self._waiting:
             return []
         active = self._active()
-        refused, waiting = [], []
+        refused: list[Document] = []
         for instance in self._waiting:
-            if instance.id in active:
-                continue
-            try:
-                self._start(instance, now)
-            except Refused as refusal:
-                refused.append({"instance": instance.id, "reason": refusal.code})
-                waiting.append(instance)
-        self._waiting = waiting
+            if instance.id not in active:
+                with self._alone({"instance": instance.id}, refused):
+                    self._start(instance, now)
+        undone = {one["instance"] for one in refused}
+        self._waiting = [instance for instance in self._waiting if instance.id in undone]
         return refused
+
+    @contextmanager
+    def _alone(self, named: Document, undone: list[Document]) -> Iterator[None]:
+        """What is refused, or fails for the rows of one account, keeps no other from what it is to have."""
+        try:
+            yield
+        except Refused as refusal:
+            undone.append({**named, "reason": refusal.code})
+        except Exception as error:
+            if is_away(error):
+                raise
+            undone.append({**named, "reason": f"{type(error).__name__}: {error}"})
 
     def _open(self, account: Account, now: int) -> None:
         self._desk.open_account(
             account.id,
             now,
-            activated_at=int(account.activated_at.timestamp()),
+            activated_at=account.activated_at,
             entity=account.entity,
             currency=account.currency,
             has_free_quota=account.free_quota,
@@ -82,15 +96,16 @@ class Enrolment:
             if refusal.code != "idempotency_mismatch":
                 raise
 
-    def _release_absent(self, now: int) -> None:
+    def _release_absent(self, now: int, undone: list[Document]) -> None:
         """What left the file is released; prepaid ones run on until they expire (P8)."""
         wanted = {instance.id for instance in self._settings.instances}
         for id in sorted(self._active(declared_only=True) - wanted):
-            try:
-                self._desk.release_instance(id, now=now)
-            except Refused as refusal:
-                if refusal.code not in ("wrong_charge", "destroyed"):
-                    raise
+            with self._alone({"instance": id}, undone):
+                try:
+                    self._desk.release_instance(id, now=now)
+                except Refused as refusal:
+                    if refusal.code not in ("wrong_charge", "destroyed"):
+                        raise
 
     def _start(self, instance: InstanceSettings, now: int) -> None:
         if instance.type == "shared":

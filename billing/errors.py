@@ -21,6 +21,7 @@ REFUSAL_CODES: Final = {
     "region_unsupported": "L6",
     "currency_unsupported": "B39",
     "not_found": None,
+    "too_large": "B.2",
     # Not reachable from a scenario (a file cannot ask twice, and has no operator): an id that is taken, an
     # Idempotency-Key that was first used for something else, a refund that the operator vetoed.
     "exists": None,
@@ -34,13 +35,22 @@ class BillingError(Exception):
 
 
 class Refused(BillingError):
-    """The rules do not allow it; the store is unchanged. `code` is one of REFUSAL_CODES."""
+    """The rules do not allow it; the store is unchanged. `code` is one of REFUSAL_CODES; `field`: of what was asked."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, *, field: str | None = None) -> None:
         rule = REFUSAL_CODES[code]
         self.code = code
+        self.field = field
         self.detail = f"{detail} ({rule})" if rule else detail
         super().__init__(f"{code}: {self.detail}")
+
+
+class StoreTaken(BillingError):
+    """Another node is alive on the store. The text says which, and what to do."""
+
+
+class StoreLost(BillingError):
+    """Another node has taken the store over: this process writes it no more."""
 
 
 class LedgerFault(BillingError):

@@ -13,6 +13,7 @@ from billing.rounding import R
 from billing.rows import pack_from
 from billing.views import Document, bill_rows, hour_text, line_document, pack_document, unit_price_text
 from config.money import format_e8
+from metering.sums import exact_sum
 from metering.tables import counter
 
 
@@ -56,7 +57,7 @@ def _counters(connection: Connection, row: Any) -> list[Document]:
 def _billed_else(connection: Connection, row: Any) -> int:
     """Units of the same hour, instance and meter that other lines bill: all together they are what was counted."""
     line = tables.line.c
-    query = select(func.coalesce(func.sum(line.quantity), 0)).where(
+    query = select(exact_sum(line.quantity)).where(
         line.account == row["account"], line.hour == row["hour"], line.instance == row["instance"],
         line.meter == row["meter"], line.id != row["id"],
     )  # fmt: skip
@@ -78,7 +79,7 @@ def _rounding(connection: Connection, row: Any, calendar: LocalCalendar) -> Docu
     line = tables.line.c
     month = calendar.month_of_hour(row["hour"])
     begins, ends = calendar.month_bounds(month)
-    before = select(func.coalesce(func.sum(line.quantity), 0)).where(
+    before = select(exact_sum(line.quantity)).where(
         line.account == row["account"], line.cover == "payg", line.id < row["id"],
         line.hour >= begins // 3600, line.hour < ends // 3600,
     )  # fmt: skip

@@ -10,8 +10,10 @@ from sqlalchemy import Connection, RowMapping, func, select
 from billing import tables
 from billing.calendar import LocalCalendar, hour_of
 from billing.rounding import R
-from billing.views import Document, bill_rows, hour_text, instant_text, unit_price_text
+from billing.views import Document, bill_rows, hour_text, unit_price_text
+from config.instants import instant_text
 from config.money import format_e8
+from metering.sums import exact_sum
 
 # Mandatory columns of the Cost and Usage dataset, in the specification's order.
 MANDATORY: Final = (
@@ -156,13 +158,13 @@ def _pack_costs(connection: Connection, account: str) -> dict[int, tuple[int, in
 def _credits(connection: Connection, account: str, month: str, begins: int, ends: int) -> Iterator[tuple[str, int]]:
     settlement, orders = tables.settlement.c, tables.orders.c
     for name, part in (("Voucher", "voucher_e8"), ("Gift balance", "gift_e8")):
-        of_bills = select(func.coalesce(func.sum(settlement[part]), 0)).where(
+        of_bills = select(exact_sum(settlement[part])).where(
             settlement.account == account, settlement.bill_month == month
         )
-        of_orders = select(func.coalesce(func.sum(orders[part]), 0)).where(
+        of_orders = select(exact_sum(orders[part])).where(
             orders.account == account, orders.at >= begins, orders.at < ends
         )
-        yield name, int(connection.execute(of_bills).scalar_one()) + int(connection.execute(of_orders).scalar_one())
+        yield name, connection.execute(of_bills).scalar_one() + connection.execute(of_orders).scalar_one()
 
 
 def _ratio(quantity: int, per: int) -> str:

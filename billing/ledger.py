@@ -8,13 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing import tables
 from billing.accounts import Account
 from billing.among import among
+from billing.bounds import require_shared_room
 from billing.upsert import add_to_rows, append_rows, ignore_rows
 from billing.wallet import BUCKETS, REVENUE, SOURCES, VOUCHERS, Move, Wallet, hold_of
+from metering.sums import exact_sum
 
 _OWN_BUCKETS = (*BUCKETS, *(hold_of(bucket) for bucket in BUCKETS))
 _OTHER_SIDES = (REVENUE, VOUCHERS, *sorted(set(SOURCES.values())))
@@ -23,6 +25,8 @@ _balances = select(tables.wallet.c.account, tables.wallet.c.bucket, tables.walle
     among(tables.wallet.c.account, "accounts")
 )
 
+
+_shared_balances = select(tables.wallet.c.id, tables.wallet.c.balance_e8).where(among(tables.wallet.c.id, "wallets"))
 
 _SHARED: Final = "system:"  # sorts after "account:"
 
@@ -92,13 +96,28 @@ def post(connection: Connection, moved: Iterable[tuple[Account, Iterable[Move]]]
         add_to_rows(connection, tables.wallet, "id", ("balance_e8",), [row])
 
 
+def require_room(connection: Connection, account: Account, moves: Iterable[Move], field: str | None) -> None:
+    """Before these moves are posted: whether the currency's shared wallets can take them. Raises Refused("too_large").
+
+    They are not locked for it: what others do meanwhile has the other half of 64 bits.
+    """
+    changes: defaultdict[str, int] = defaultdict(int)
+    for move in moves:
+        changes[wallet_id(account.id, account.currency, move.debit)] -= move.amount_e8
+        changes[wallet_id(account.id, account.currency, move.credit)] += move.amount_e8
+    shared = [id for id in changes if id.startswith(_SHARED)]
+    if shared:
+        balances = connection.execute(_shared_balances, {"wallets": shared}).all()
+        require_shared_room(account.currency, ((balance_e8, changes[id]) for id, balance_e8 in balances), field)
+
+
 def totals(connection: Connection) -> list[tuple[str, str, int]]:
     """(account, currency, total e8) of every account; holds included (B47)."""
     wallet = tables.wallet.c
     query = (
-        select(wallet.account, wallet.currency, func.sum(wallet.balance_e8))
+        select(wallet.account, wallet.currency, exact_sum(wallet.balance_e8))
         .where(wallet.account.is_not(None))
         .group_by(wallet.account, wallet.currency)
         .order_by(wallet.account)
     )
-    return [(str(account), currency, int(total)) for account, currency, total in connection.execute(query)]
+    return [(str(account), currency, total) for account, currency, total in connection.execute(query)]

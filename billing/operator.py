@@ -7,13 +7,17 @@ from sqlalchemy import Connection, func, select
 from billing import tables, views
 from billing.adjusting import adjust_hour
 from billing.book import Book
+from billing.books import new_grants
 from billing.calendar import hour_of
 from billing.charging import METERS
 from billing.desk import Desk
 from billing.errors import Refused
 from billing.settlement import append_settlements
+from billing.upsert import append_rows
 from billing.views import Document
 from billing.wallet import BUCKETS
+from config.instants import instant_text
+from metering.sums import exact_sum
 
 
 class OperatorDesk(Desk):
@@ -31,11 +35,10 @@ class OperatorDesk(Desk):
             one = book.account
             one.has_free_quota = True
             one.grants_anchor_at, one.grants_given, one.grants_series = at, 0, one.grants_series + 1
-            return {"account": account, "at": views.instant_text(at)}
+            append_rows(connection, tables.pack, new_grants(book, at))  # the first of them begins now
+            return {"account": account, "at": instant_text(at)}
 
-        document = self._act(account, now, act, "regrant", [], idem, with_grants=True)
-        self.note_event(account, now)  # The first of them begins now.
-        return document
+        return self._act(account, now, act, "regrant", [], idem, with_grants=True)
 
     def adjust(
         self,
@@ -55,14 +58,15 @@ class OperatorDesk(Desk):
             raise ValueError("an adjustment has an amount above 0, a reason, and a meter of the bill")
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            if instance not in book.instances or hour >= hour_of(at):
+            # Before the account was activated nothing was metered for it: there is nothing to give back.
+            if instance not in book.instances or not hour_of(book.account.activated_at) <= hour < hour_of(at):
                 raise Refused("not_found", f"{instance} of {account} has no ended hour {views.hour_text(hour)}")
             rev, paid_e8 = _hour_so_far(connection, account, hour)
             settlement = adjust_hour(book, hour, rev + 1, instance, meter, amount_e8, paid_e8, reason.strip(), at)
             append_settlements(connection, [(account, settlement)])
             return views.settlement_document(account, settlement)
 
-        return self._act(account, now, act, "adjust", [hour, instance, meter, amount_e8, reason], idem)
+        return self._act(account, now, act, "adjust", [hour, instance, meter, amount_e8, reason], idem, field="amount")
 
     def veto_refunds(self, account: str, is_vetoed: bool, now: float) -> None:
         """Whether instances of the account may be given back: suspected abuse may be refused (B45)."""
@@ -73,7 +77,7 @@ class OperatorDesk(Desk):
 def _hour_so_far(connection: Connection, account: str, hour: int) -> tuple[int, dict[str, int]]:
     """The last revision of an hour, and what each bucket paid for it."""
     settlement: Any = tables.settlement.c
-    sums = [func.coalesce(func.sum(settlement[f"{bucket}_e8"]), 0) for bucket in BUCKETS]
+    sums = [exact_sum(settlement[f"{bucket}_e8"]) for bucket in BUCKETS]
     query = select(func.coalesce(func.max(settlement.rev), 0), *sums)
     row = connection.execute(query.where(settlement.account == account, settlement.hour == hour)).one()
     return int(row[0]), {bucket: max(0, int(paid_e8)) for bucket, paid_e8 in zip(BUCKETS, row[1:], strict=True)}

@@ -8,12 +8,14 @@ from typing import Final
 
 from billing.accounts import Account, AccountState
 from billing.book import Book, Order
+from billing.bounds import TERM_MONTHS_MAX
 from billing.errors import Refused
 from billing.instances import HOLD_SECONDS, Charge, Instance, InstanceEvent, InstanceState
 from billing.packs import Pack, Source, refund_refusal, validity
 from billing.refunds import pro_rata_e8, shares, within_five_days
 from billing.vouchers import Voucher
 from billing.wallet import BUCKETS, Hold, Payment
+from config.money import E8, PRICE_MAX_E8
 
 _REFUSED_IN: Final = {
     AccountState.ARREARS: "in_arrears",
@@ -81,6 +83,8 @@ def buy_instance(
 ) -> Instance:
     """Prepaid for `months` (B40), or by the second when None, for which an hour's price is held (B41, X25)."""
     require_buyer(book.account)
+    if months is None and price_e8 > PRICE_MAX_E8:
+        raise Refused("too_large", f"a second costs {PRICE_MAX_E8 // E8:,} at most", field="price")
     instance = Instance(
         id,
         book.account.id,
@@ -154,6 +158,8 @@ def renew_instance(book: Book, instance: Instance, months: int, now: int) -> Non
     require_buyer(book.account)
     _require_prepaid(instance)
     _require(instance, InstanceEvent.RENEW)
+    if instance.months + months > TERM_MONTHS_MAX:
+        raise Refused("too_large", f"a term is {TERM_MONTHS_MAX} months at most", field="months")
     _purchase(book, "renew", instance.id, instance.price_e8 * months, now)
     instance.months += months
     instance.renewals += 1

@@ -1,14 +1,15 @@
 """Notifications that wait to be sent, and what became of each (RULES C.5). Written by the transaction that decides on
 them; sent later, by whoever asks for them here, as often as it takes. Times are the machine's own, epoch seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from billing import tables
 from billing.upsert import ignore_rows
-from billing.views import Document, instant_text
+from billing.views import Document
+from config.instants import instant_text
 
 # One try more doubles the wait, up to an hour: the last is about ten hours after the first.
 ATTEMPTS_MAX: Final = 18
@@ -16,6 +17,8 @@ FIRST_WAIT_S: Final = 5
 WAIT_S_MAX: Final = 3600
 # What a look takes up at most; the rest waits for the next.
 OPENED_MAX: Final = 500
+# Longer than a try takes. After a crash in the middle of one it is made again then.
+CLAIM_S: Final = 60
 
 _outbox, _delivery = tables.outbox.c, tables.delivery.c
 _unopened = (
@@ -26,20 +29,49 @@ _unopened = (
     .limit(OPENED_MAX)
 )
 _close = update(tables.outbox).where(_outbox.id == bindparam("which")).values(sent_at=bindparam("now"))
-_due = (
-    select(tables.outbox, _delivery.channel, _delivery.attempts, tables.account.c.state)
+# What is due over a channel, the least tried first: what a receiver that never answers was sent before lets others by.
+_first = (_delivery.attempts, _outbox.id)
+_ranked = (
+    select(
+        tables.outbox,
+        _delivery.attempts,
+        tables.account.c.state,
+        func.row_number().over(partition_by=_outbox.account, order_by=_first).label("place"),
+    )
     .join(tables.delivery, _delivery.notification == _outbox.id)
     .join(tables.account, tables.account.c.id == _outbox.account)
     .where(_outbox.sent_at.is_(None), _delivery.ended_at.is_(None), _delivery.next_at <= bindparam("now"))
-    .order_by(_outbox.id, _delivery.channel)
+    .where(_delivery.channel == bindparam("over"), _outbox.account.not_in(bindparam("busy", expanding=True)))
+    .subquery()
+)
+_due = (
+    select(_ranked)
+    .where(_ranked.c.place <= bindparam("of_account"))
+    .order_by(_ranked.c.attempts, _ranked.c.id)
+    .limit(bindparam("most"))
+)
+_claim = (
+    update(tables.delivery)
+    .where(_delivery.notification == bindparam("which"), _delivery.channel == bindparam("over"))
+    .values(next_at=bindparam("until"))
 )
 
 
-def due(connection: Connection, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
-    """What is to be tried now, at most so many: `{"key", "notification", "channel", "account", "kind", "at"}`.
+def due(
+    connection: Connection,
+    channels: Mapping[str, Sequence[str]],
+    now: int,
+    over: str,
+    most: int,
+    of_account: int = 1,
+    busy: Collection[str] = (),
+) -> list[Document]:
+    """What is to be tried now over a channel: `{"key", "notification", "channel", "account", "kind", "at", "state"}`.
 
-    `channels` names those of each account; what an account without any was told stays in the store alone. The key is
-    the same at every try: whoever receives one twice can tell.
+    At most so many, and so many of each account; none of those that are busy. `channels` names those of each account;
+    what an account without any was told stays in the store alone. The key is the same at every try: whoever receives
+    one twice can tell. What is given out is claimed for `CLAIM_S`: until then, or until what it came to is noted, it is
+    not given out again.
     """
     opened: list[dict[str, Any]] = []
     closed: list[dict[str, Any]] = []
@@ -51,12 +83,15 @@ def due(connection: Connection, channels: Mapping[str, Sequence[str]], now: int,
     ignore_rows(connection, tables.delivery, opened)
     if closed:
         connection.execute(_close, closed)
-    found = connection.execute(_due.limit(most), {"now": now}).mappings()
+    bounds = {"now": now, "over": over, "most": most, "of_account": of_account, "busy": list(busy)}
+    found = connection.execute(_due, bounds).mappings().all()
+    if found:
+        connection.execute(_claim, [{"which": row["id"], "over": over, "until": now + CLAIM_S} for row in found])
     return [
         {
             "key": f"{row['account']}-{row['id']}",
             "notification": row["id"],
-            "channel": row["channel"],
+            "channel": over,
             "account": row["account"],
             "kind": row["kind"],
             "at": instant_text(row["at"]),

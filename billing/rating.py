@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from billing.errors import LedgerFault
 from billing.rounding import R
 
 CALLS_PER: Final = 10_000  # calls are priced by the ten thousand (B21)
 GIB: Final = 2**30  # traffic by the GB, of 2^30 bytes (B10)
+# Of a month at one price: what 64 bits hold twice.
+TOTAL_MAX_E8: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class Accumulator:
         """What the units add to the rounded total. It may be nothing: the next units carry the fraction on."""
         self.quantity += units
         total_e8 = R(self.quantity, price_e8, per)
+        if total_e8 > TOTAL_MAX_E8:
+            raise LedgerFault("a month's total leaves what the ledger carries")
         added_e8 = total_e8 - self.amount_e8
         self.amount_e8 = total_e8
         return added_e8

@@ -14,6 +14,7 @@ from billing.rating import Price
 from billing.rounding import R
 from billing.upsert import insert_or_replace
 from billing.wallet import REVENUE
+from metering.sums import exact_sum
 from metering.tables import counter, dirty
 
 # By the widest reading of the price book: what an instance could pay for.
@@ -32,7 +33,7 @@ def findings(connection: Connection) -> Iterator[str]:
 def _wallets(connection: Connection) -> Iterator[str]:
     """Every balance is the sum of its transfers, and all balances together are nothing."""
     sums: defaultdict[str, int] = defaultdict(int)
-    amount = func.sum(tables.transfer.c.amount_e8)
+    amount = exact_sum(tables.transfer.c.amount_e8)
     for end, sign in ((tables.transfer.c.debit, -1), (tables.transfer.c.credit, 1)):
         for id, total_e8 in connection.execute(select(end, amount).group_by(end)):
             sums[id] += sign * int(total_e8)
@@ -63,14 +64,14 @@ def _differences(connection: Connection) -> Iterator[tuple[Any, int, int]]:
     line, count = tables.line.c, counter.c
     key = (line.account, line.hour, line.instance, line.meter)
     billed = {
-        tuple(row[:4]): int(row[4]) for row in connection.execute(select(*key, func.sum(line.quantity)).group_by(*key))
+        tuple(row[:4]): int(row[4]) for row in connection.execute(select(*key, exact_sum(line.quantity)).group_by(*key))
     }
     types = dict(connection.execute(select(tables.instance.c.id, tables.instance.c.type)).all())
     marked = {tuple(row) for row in connection.execute(select(dirty.c.account, dirty.c.hour))}
     basis = read_basis(connection)
     key = (count.account, count.hour, count.instance, count.meter)
     counted: dict[Any, int] = {}
-    query = select(*key, func.sum(count.value)).where(count.meter.in_(COUNTER_METERS)).group_by(*key)
+    query = select(*key, exact_sum(count.value)).where(count.meter.in_(COUNTER_METERS)).group_by(*key)
     for account, hour, instance, name, units in connection.execute(query):
         meter = basis.billed_as(name, hour)
         if meter in _BILLABLE.get(types.get(instance, ""), {}) and (account, hour) not in marked:
@@ -85,13 +86,14 @@ def _settlements(connection: Connection) -> Iterator[str]:
     settlement, line, transfer = tables.settlement.c, tables.line.c, tables.transfer.c
     key = (line.account, line.hour, line.rev)
     lines = {
-        tuple(row[:3]): int(row[3]) for row in connection.execute(select(*key, func.sum(line.amount_e8)).group_by(*key))
+        tuple(row[:3]): int(row[3])
+        for row in connection.execute(select(*key, exact_sum(line.amount_e8)).group_by(*key))
     }
     # Money that an adjustment gave back left revenue again.
     revenue = select(tables.wallet.c.id).where(tables.wallet.c.bucket == REVENUE)
     sums_e8: defaultdict[str, int] = defaultdict(int)
     for end, sign in ((transfer.credit, 1), (transfer.debit, -1)):
-        query = select(transfer.journal, func.sum(transfer.amount_e8)).where(end.in_(revenue))
+        query = select(transfer.journal, exact_sum(transfer.amount_e8)).where(end.in_(revenue))
         for journal, total_e8 in connection.execute(query.group_by(transfer.journal)):
             sums_e8[journal] += sign * int(total_e8)
     parts = (settlement.voucher_e8, settlement.gift_e8, settlement.income_e8, settlement.cash_e8)
@@ -107,7 +109,7 @@ def _packs(connection: Connection) -> Iterator[str]:
     """A pack is used by its lines, and only in its validity."""
     pack, line = tables.pack.c, tables.line.c
     used = (
-        select(line.pack, func.sum(line.quantity), func.min(line.hour), func.max(line.hour))
+        select(line.pack, exact_sum(line.quantity), func.min(line.hour), func.max(line.hour))
         .where(line.pack.is_not(None))
         .group_by(line.pack)
     )

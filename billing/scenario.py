@@ -25,11 +25,11 @@ from billing.scenario_parts import (
     ScenarioInstance,
     TopUp,
     Use,
-    instant_of,
 )
 from config.catalog import Catalog, load_catalog
 from config.documents import faults_of, read_document
 from config.errors import ConfigError, Fault
+from config.instants import parse_instant
 from config.prices import PriceBook, load_price_book
 
 _FREE_PACK = re.compile(r"free-(?:calls|egress)-(?:[1-9]|1[0-2])")
@@ -111,7 +111,7 @@ class _Reader:
             self.faults.append(Fault("until", "is missing"))
             return None
         try:
-            return instant_of(self.document["until"])
+            return parse_instant(self.document["until"])
         except ValueError as error:
             self.faults.append(Fault("until", str(error)))
             return None
@@ -154,7 +154,7 @@ class _Reader:
         latest: int | None = None
         for index, item in enumerate(items if isinstance(items, list) else ()):
             try:
-                instant = instant_of(item["at"])
+                instant = parse_instant(item["at"])
             except (KeyError, TypeError, ValueError):
                 continue  # A fault of its own.
             if latest is not None and instant < latest:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from config.catalog import Strict
-from config.money import parse_e8
+from config.instants import parse_instant
+from config.money import parse_amount_e8, parse_price_e8
+from config.texts import is_plain
 
 # Bounds of a single event; products with any price stay within the 64 bits of the store.
 CALLS_MAX: Final = 10**13
 BYTES_MAX: Final = 2**60
 
 
-def instant_of(value: object) -> int:
-    """Epoch seconds of a time with an offset; a fraction is cut off (X29)."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is no time, as 2020-12-01T00:00:00+08:00") from None
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("a time with its offset is needed, as 2020-12-01T00:00:00+08:00")
-    return int(value.timestamp() // 1)
+def _plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("has control characters")
+    return text
 
 
-Instant = Annotated[int, BeforeValidator(instant_of)]
-Money = Annotated[int, BeforeValidator(parse_e8)]
-Id = Annotated[str, Field(min_length=1, max_length=128)]
+Instant = Annotated[int, BeforeValidator(parse_instant)]
+Money = Annotated[int, BeforeValidator(parse_amount_e8)]
+Price = Annotated[int, BeforeValidator(parse_price_e8)]
+Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)]
 Calls = Annotated[int, Field(ge=0, le=CALLS_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=BYTES_MAX)]
 
@@ -169,8 +165,8 @@ class ChangePrice(_Event):
     do: Literal["price"]
     sku: Literal["calls", "egress"]
     region: str | None = None
-    price: Money | None = None
-    tiers: tuple[tuple[int | None, Money], ...] | None = None
+    price: Price | None = None
+    tiers: tuple[tuple[int | None, Price], ...] | None = None
 
     @model_validator(mode="before")
     @classmethod

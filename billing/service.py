@@ -3,7 +3,7 @@
 Sans clock: every operation is told `now`, epoch seconds. Documents are JSON-able and have the shapes of DESIGN 1.4.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ from billing.books import open_books
 from billing.calendar import LocalCalendar, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.enrolment import Enrolment
-from billing.errors import LedgerFault
+from billing.errors import LedgerFault, Refused
 from billing.explain import explanation
 from billing.focus import focus_rows
 from billing.instances import InstanceState
@@ -155,7 +155,8 @@ class Billing(OperatorDesk):
     def sync(self, settings: Settings, now: float) -> Document:
         """Bring accounts and instances in line with the file (DESIGN 1.2). Done again, it changes nothing.
 
-        Returns {"refused": [{"instance", "reason"}]}: a purchase that cannot be paid is tried again at each tick.
+        Returns {"refused": [{"instance" or "account", "reason"}]}: a purchase that cannot be paid is tried again at
+        each tick. What is wrong with one account is its own.
         """
         at = self._note(now)
         self._current_terms(at)
@@ -172,6 +173,13 @@ class Billing(OperatorDesk):
                 id: state == InstanceState.ACTIVE and account_state in SERVED
                 for id, state, account_state in connection.execute(query)
             }
+
+    def places(self) -> dict[str, tuple[str, str]]:
+        """By instance, those that were too: its account and region."""
+        columns = tables.instance.c
+        with transaction(self.engine) as connection:
+            found = connection.execute(select(columns.id, columns.account, columns.region))
+            return {id: (account, region) for id, account, region in found}
 
     def ended_instances(self) -> set[str]:
         """Those that were released or destroyed (B42, B46)."""
@@ -244,12 +252,18 @@ class Billing(OperatorDesk):
         spec: str | None = None,
         now: float | None = None,
     ) -> Document:
-        """The month's usage under other terms (whatif.py). `pack`: meter, quantity, months, price e8."""
+        """The month's usage under other terms (whatif.py). `pack`: meter, quantity, months, price e8.
+
+        Raises Refused("too_large") where it comes to more than is ever billed.
+        """
         at = self._shown_at(now)
         terms = self._current_terms(at)
         with transaction(self.engine) as connection:
             wish = Wish(book, pack, spec)
-            return what_if(connection, account, month, wish, terms, self.price_book, self.calendar, at)
+            try:
+                return what_if(connection, account, month, wish, terms, self.price_book, self.calendar, at)
+            except LedgerFault as fault:
+                raise Refused("too_large", str(fault)) from None
 
     def balances(self) -> list[tuple[str, str, int]]:
         """(account, currency, total e8) of every account; the total includes what is held (B47)."""
@@ -273,10 +287,18 @@ class Billing(OperatorDesk):
 
     # Notifications
 
-    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
+    def due_notifications(
+        self,
+        channels: Mapping[str, Sequence[str]],
+        now: int,
+        over: str,
+        most: int,
+        of_account: int = 1,
+        busy: Collection[str] = (),
+    ) -> list[Document]:
         """To be sent now (outbox.py); `now` is the machine's own time, not the node's clock."""
         with transaction(self.engine) as connection:
-            return outbox.due(connection, channels, now, most)
+            return outbox.due(connection, channels, now, over, most, of_account, busy)
 
     def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
         with transaction(self.engine) as connection:

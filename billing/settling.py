@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from billing.book import Book, Settlement
+from billing.bounds import require_carried
 from billing.charging import Usage, charge_hour
 from billing.terms import Terms
 
@@ -25,6 +26,7 @@ def settle_hour(
     voucher, voucher_e8 = book.voucher_for(amount_e8, now)
     if voucher:
         voucher.left_e8 -= voucher_e8
+    owed_e8 = -book.wallet.total_e8
     journal = f"settle:{book.account.id}:{hour}:{rev}"
     settlement = Settlement(
         hour,
@@ -37,6 +39,7 @@ def settle_hour(
         payment=book.wallet.pay_with_holds(journal, amount_e8, voucher_e8, book.holds()),
         lines=tuple(lines),
     )
+    require_carried(book.account.id, book.wallet, owed_e8, (amount_e8, *(line.list_e8 for line in lines)))
     book.news.settlements.append(settlement)
     book.examine(now)
     return settlement

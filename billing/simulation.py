@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from billing import scenario_parts as given
 from billing.basis import counter_meter
 from billing.calendar import hour_of, hour_start, next_full_hour
-from billing.errors import Refused
+from billing.errors import LedgerFault, Refused
 from billing.packs import Source
 from billing.rating import Tier
 from billing.scenario import Scenario
@@ -46,12 +46,17 @@ def run(scenario: Scenario, engine: Engine | None = None) -> dict[str, Any]:
         with transaction(own) as connection:
             create_all(connection)
         return _Run(scenario, own).to_the_end()
-    except (OverflowError, DBAPIError) as error:
+    except (LedgerFault, OverflowError, DBAPIError) as error:
         # The store is in memory and ours alone: only a number that is too large makes it fail.
-        raise ConfigError([Fault("events", "an amount or a sum of them leaves the ledger's 64 bits")]) from error
+        message = f"an amount or a sum of them leaves the ledger's 64 bits{_told(error)}"
+        raise ConfigError([Fault("events", message)]) from error
     finally:
         if engine is None:
             own.dispose()
+
+
+def _told(error: Exception) -> str:
+    return f": {error}" if isinstance(error, LedgerFault) else ""
 
 
 class _Run:

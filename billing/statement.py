@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing import tables
 from billing.calendar import LocalCalendar
@@ -14,8 +14,10 @@ from billing.prices import CALLS
 from billing.rating import next_tier
 from billing.rows import order_from, pack_from
 from billing.terms import Terms
-from billing.views import Document, bill_rows, hour_text, instant_text, order_document, unit_price_text
+from billing.views import Document, bill_rows, hour_text, order_document, unit_price_text
+from config.instants import instant_text
 from config.money import E8, format_e8
+from metering.sums import exact_sum
 
 
 def shown(amount_e8: int) -> str:
@@ -92,9 +94,9 @@ def _charges(connection: Connection, account: str, month: str) -> tuple[list[Doc
 def _paid(connection: Connection, account: str, month: str) -> Document:
     settlement = tables.settlement.c
     parts = ("voucher", "gift", "income", "cash")
-    sums = [func.coalesce(func.sum(settlement[f"{part}_e8"]), 0) for part in parts]
+    sums = [exact_sum(settlement[f"{part}_e8"]) for part in parts]
     query = select(*sums).where(settlement.account == account, settlement.bill_month == month)
-    return {part: format_e8(int(e8)) for part, e8 in zip(parts, connection.execute(query).one(), strict=True)}
+    return {part: format_e8(e8) for part, e8 in zip(parts, connection.execute(query).one(), strict=True)}
 
 
 def _packs_drawn(connection: Connection, account: str, month: str, now: int) -> list[Document]:

@@ -331,6 +331,17 @@ settler = Table(
     sqlite_strict=True,
 )
 
+# One row: the process that writes the store (owner.py). `released_at`: it ended in order, and nobody has it.
+owner = Table(
+    "owner",
+    metadata,
+    Column("id", Int64, primary_key=True, autoincrement=False),
+    *(_text(name) for name in ("node", "data_id", "boot", "host")),
+    *(_number(name) for name in ("pid", "since", "beat_at")),
+    _number("released_at", optional=True),
+    sqlite_strict=True,
+)
+
 APPEND_ONLY: Final = ("transfer", "settlement", "line", "orders", "transition", "price")
 
 

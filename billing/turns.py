@@ -11,13 +11,12 @@ from itertools import groupby
 from typing import Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, literal, or_, select, union_all
-from sqlalchemy.exc import OperationalError
 
 from billing import tables
 from billing.accounts import SERVED
 from billing.calendar import HOUR_S, hour_start
 from billing.instances import Charge, InstanceState
-from metering.database import transaction
+from metering.database import is_away, transaction
 from metering.tables import dirty
 
 TURN_HOURS: Final = 500
@@ -117,16 +116,16 @@ def carry_out(
     """Do it for all of the accounts in one transaction; the sum of what it returns.
 
     Where that fails it is done for each half by itself, until whoever fails is alone and goes into `failures`.
-    Raises OperationalError: then it is the store that fails.
+    Raises what the store raises where it is the store that fails.
     """
     if not accounts:
         return 0
     try:
         with transaction(engine) as connection:
             return act(connection, accounts)
-    except OperationalError:
-        raise
     except Exception as error:
+        if is_away(error):
+            raise
         if len(accounts) == 1:
             failures[accounts[0]] = error
             return 0

@@ -4,7 +4,6 @@ Money is text with 8 decimals, times are UTC with `Z`, months are local.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, select
@@ -15,13 +14,10 @@ from billing.calendar import hour_start
 from billing.errors import Refused
 from billing.ledger import read_wallet
 from billing.packs import Pack, state_of
+from config.instants import instant_text
 from config.money import format_e8
 
 Document = dict[str, Any]
-
-
-def instant_text(instant: int) -> str:
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def hour_text(hour: int) -> str:

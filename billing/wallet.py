@@ -63,7 +63,12 @@ class Wallet:
     def __init__(self, free: Mapping[str, int], held: Mapping[str, int]) -> None:
         self.free = {bucket: free.get(bucket, 0) for bucket in BUCKETS}
         self.held = {bucket: held.get(bucket, 0) for bucket in BUCKETS}
+        self.before_e8 = {bucket: self.balance_e8(bucket) for bucket in BUCKETS}
         self.moves: list[Move] = []
+
+    def balance_e8(self, bucket: str) -> int:
+        """What is in a bucket, free and held."""
+        return self.free[bucket] + self.held[bucket]
 
     @property
     def available_e8(self) -> int:

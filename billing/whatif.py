@@ -7,7 +7,7 @@ Nothing is written.
 from collections import defaultdict
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing import tables
 from billing.calendar import HOUR_S, LocalCalendar, hour_of
@@ -21,6 +21,7 @@ from billing.terms import Terms
 from billing.views import Document
 from config.money import format_e8
 from config.prices import PriceBook
+from metering.sums import exact_sum
 from metering.tables import counter
 
 _LAST_BOUGHT = 2**62  # A wished-for pack was bought after all others (P3).
@@ -85,7 +86,7 @@ def _usage(connection: Connection, account: str, begins: int, ends: int, terms: 
     c = counter.c
     key = (c.hour, c.instance, c.region, c.meter)
     counted = (
-        select(*key, func.sum(c.value)).where(c.account == account, c.hour >= begins, c.hour < ends).group_by(*key)
+        select(*key, exact_sum(c.value)).where(c.account == account, c.hour >= begins, c.hour < ends).group_by(*key)
     )
     instance = tables.instance.c
     known = {
@@ -107,9 +108,9 @@ def _usage(connection: Connection, account: str, begins: int, ends: int, terms: 
 def _packs(connection: Connection, account: str, begins: int) -> list[Pack]:
     """The account's, as full as they were when the month began."""
     line = tables.line.c
-    used = dict(
+    used: dict[int, int] = dict(
         connection.execute(
-            select(line.pack, func.sum(line.quantity))
+            select(line.pack, exact_sum(line.quantity))
             .where(line.account == account, line.pack.is_not(None), line.hour < begins)
             .group_by(line.pack)
         ).all()

@@ -7,17 +7,20 @@ from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from config.bounds import Text, sized
 from config.documents import read_document, validated
 from config.units import parse_size
 
 BUILT_IN = Path(__file__).parent / "catalog.yaml"
 Size = Annotated[int, BeforeValidator(parse_size)]
+BODY_MAX = sized("1B", "1024GiB")  # 0 would be no bound at all to some, and no content to others
+BodyMax = Annotated[Size, BODY_MAX]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors; what was read does not change."""
+    """Unknown keys are errors, no value is taken for another type's, and what was read does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class QpsCaps(Strict):
@@ -32,15 +35,15 @@ class Spec(Strict):
     """One kind of instance. Shared: `body_max` is fixed. Prices are in the price books."""
 
     qps: QpsCaps
-    services_max: int = Field(ge=1)
-    body_max: Size
-    body_max_ceiling: Size
-    sla: str
+    services_max: int = Field(ge=1, le=100_000)
+    body_max: BodyMax
+    body_max_ceiling: BodyMax
+    sla: str = Field(pattern=r"^(0\.[0-9]{1,8}|1)$")
     sample: bool = False
 
 
 class Region(Strict):
-    name: str
+    name: Text
     dedicated: bool = False
     packs: bool = True
 
@@ -65,8 +68,8 @@ class HasSpec(Protocol):
 class Catalog(Strict):
     version: int = Field(ge=1, le=1)
     shared: Spec
-    dedicated: dict[str, Spec]
-    regions: dict[str, Region]
+    dedicated: dict[Text, Spec] = Field(max_length=1000)
+    regions: dict[Text, Region] = Field(max_length=1000)
 
     def spec(self, name: str) -> Spec:
         """A dedicated spec by name. Raises KeyError."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 
 from config.catalog import Catalog
 from config.entry_checks import check_entry
 from config.errors import Fault
+from config.limit_checks import LIMITS_MAX, limits_max_reached
+from config.loop_checks import OwnAddresses, check_targets, check_tracing
 from config.prices import PriceBook
-from config.schema import Entry, InstanceSettings, ServiceSettings, Settings
+from config.route_checks import check_routes
+from config.schema import Entry, InstanceSettings, Node, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -30,6 +34,10 @@ class Scope:
     instance_ids: frozenset[str]
     has_entry: bool
     places: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def own_addresses(self) -> OwnAddresses:
+        return OwnAddresses(self.settings)
 
     def place(self, item: object) -> str:
         return self.places.get(id(item), "")
@@ -59,6 +67,7 @@ def check(scope: Scope) -> list[Fault]:
         faults += check_service(scope, service, scope.place(service))
     faults += _routing_clashes(scope)
     faults += _service_counts(scope)
+    faults += _limit_counts(scope)
     faults += _binds(scope)
     for at, entry in _entries(scope):
         faults += check_entry(entry, at, is_shared=at.startswith("entry["))
@@ -69,7 +78,8 @@ def _access_log(scope: Scope) -> Iterator[Fault]:
     log = scope.settings.access_log
     if log is not None:
         folder = log.file.parent
-        if not folder.is_dir() and folder.resolve() != scope.settings.node.data_dir.resolve():
+        node: Node | None = scope.settings.node  # None where it is a fault itself
+        if not folder.is_dir() and (node is None or folder.resolve() != node.data_dir.resolve()):
             yield Fault("access_log.file", f"{folder} is no folder")
         return
     for instance in scope.settings.instances:
@@ -80,6 +90,7 @@ def _access_log(scope: Scope) -> Iterator[Fault]:
 def _tracing(scope: Scope) -> Iterator[Fault]:
     if scope.settings.tracing is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
         yield Fault("tracing", "needs the extra otel: pip install 'tollgate[otel]'")
+    yield from check_tracing(scope.settings, scope.own_addresses)
 
 
 def _is_installed(module: str) -> bool:
@@ -112,6 +123,10 @@ def check_bought(scope: Scope, instance: InstanceSettings) -> Iterator[Fault]:
         yield from check_entry(entry, at, is_shared=False)
     if instance.access_log is not None and scope.settings.access_log is None:
         yield Fault("access_log", "there is no access_log to write to")
+    own = OwnAddresses(scope.settings, (instance,))
+    for service in scope.settings.services:
+        for fault in check_targets(service, own, "upstream"):
+            yield Fault("entry", f"service {service.id} has it as a target: {fault.path}")
 
 
 def _instance(scope: Scope, instance: InstanceSettings, at: str) -> Iterator[Fault]:
@@ -177,33 +192,18 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
             yield Fault(f"{dot}auth.keys[{index}].id", f"{id} stands twice")
     if service.cors is not None and service.cors.credentials and "*" in service.cors.origins:
         yield Fault(f"{dot}cors.origins", "with credentials, browsers take named origins only")
-    yield from _routes(service, dot)
+    for index, host in enumerate(service.hosts):
+        if host in service.hosts[:index]:
+            yield Fault(f"{dot}hosts[{index}]", f"{host} stands twice")
+    yield from check_routes(service, dot)
     yield from check_upstream(service.upstream, f"{dot}upstream")
-
-
-def _routes(service: ServiceSettings, dot: str) -> Iterator[Fault]:
-    ids: set[str] = set()
-    taken: dict[tuple[str, str], str] = {}
-    for index, route in enumerate(service.routes):
-        at = f"{dot}routes[{index}]"
-        if route.id in ids:
-            yield Fault(f"{at}.id", f"{route.id} stands twice")
-        ids.add(route.id)
-        path = route.path.lower() if service.path_case == "fold" else route.path
-        if service.trailing_slash == "ignore" and len(path) > 1:
-            path = path.removesuffix("/")
-        shape = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
-        for method in route.methods or ("*",):
-            if (method, shape) in taken:
-                yield Fault(f"{at}.path", f"the same method and path as route {taken[method, shape]}")
-                break
-            taken[method, shape] = route.id
+    yield from check_targets(service, scope.own_addresses, f"{dot}upstream")
 
 
 def routing_keys(service: ServiceSettings, pool: str) -> list[tuple[str, str, str]]:
     """What has to be unique on an entry: pool, host, path (DESIGN 1.7)."""
     path = service.path.lower() if service.path_case == "fold" else service.path
-    return [(pool, host, path) for host in service.hosts or ("*",)]
+    return [(pool, host, path) for host in dict.fromkeys(service.hosts or ("*",))]
 
 
 def pool_of(instance: InstanceSettings) -> str:
@@ -236,6 +236,27 @@ def _service_counts(scope: Scope) -> Iterator[Fault]:
         most = scope.catalog.services_max(instance)
         if counts[instance.id] == most + 1:
             yield Fault(f"{scope.place(service)}.instance", f"{instance.id} takes {most} services (L2)")
+
+
+def _limit_counts(scope: Scope) -> Iterator[Fault]:
+    for fault, service in too_many_limits(scope, scope.settings.services):
+        yield Fault(f"{scope.place(service)}.routes", fault)
+
+
+def too_many_limits(scope: Scope, services: Sequence[ServiceSettings]) -> Iterator[tuple[str, ServiceSettings]]:
+    """For each pool with more limits than it has room for: what is wrong, and the service that is one too many."""
+    instances = {
+        one.id: one for one in scope.settings.instances if one.type == "shared" or one.spec in scope.catalog.dedicated
+    }
+    pools: dict[str, list[tuple[ServiceSettings, InstanceSettings]]] = {}
+    for service in services:
+        instance = instances.get(service.instance)
+        if instance is not None:
+            pools.setdefault(pool_of(instance), []).append((service, instance))
+    for members in pools.values():
+        last = limits_max_reached(members, scope.catalog)
+        if last is not None:
+            yield f"the workers of its instance hold {LIMITS_MAX} limits and quotas, and these are more", last
 
 
 def _entries(scope: Scope) -> Iterator[tuple[str, Entry]]:

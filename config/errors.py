@@ -2,6 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_SHOWN_MAX: Final = 80
+
+
+def shown(value: object) -> str:
+    """A value as a message may carry it: short, on one line, without control characters."""
+    if isinstance(value, Unclear):
+        return value.text[:_SHOWN_MAX]
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | int | float):
+        text = repr(value)
+        return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
+    return "a list" if isinstance(value, list | tuple) else "a mapping" if isinstance(value, dict) else "this"
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A scalar that readers of YAML take for different values: it is none of any type, and ``hint`` says why."""
+
+    text: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ def schema() -> dict[str, Any]:
     document = Settings.model_json_schema(mode="validation")
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "tollgate configuration"
+    document["patternProperties"] = {"^x-": {}}  # What is merged elsewhere (`<<`).
     service = document["$defs"]["ServiceSettings"]
     service["required"] = [name for name in service["required"] if name != "path"]  # Defaults to /<id>.
     for definition in (document, *document["$defs"].values()):

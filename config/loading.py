@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from config.catalog import Catalog, load_catalog
-from config.checks import Scope, check, check_bought, check_service, pool_of, routing_keys
+from config.checks import Scope, check, check_bought, check_service, pool_of, routing_keys, too_many_limits
 from config.documents import faults_of, read_document, without_collecting
 from config.errors import ConfigError, Fault
 from config.prices import PriceBook, load_price_book
@@ -80,6 +80,7 @@ def parse_service(document: dict[str, Any], settings: Settings, existing: Sequen
             if key in taken:
                 faults.append(Fault("path", f"host {key[1]} and path {key[2]} are service {taken[key]}'s"))
                 break
+    faults += [Fault("routes", fault) for fault, _ in too_many_limits(scope, [*existing, service])]
     if faults:
         raise ConfigError(faults)
     return service

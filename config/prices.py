@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from config.bounds import Many, Text
 from config.catalog import Strict
 from config.documents import read_document, validated
-from config.money import format_e8, parse_e8
+from config.money import format_e8, parse_amount_e8, parse_price_e8
 
 FOLDER = Path(__file__).parent / "prices"
 _SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$", "description": "a quoted decimal"}
 )
-Money = Annotated[int, BeforeValidator(parse_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+Money = Annotated[int, BeforeValidator(parse_amount_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+UnitPrice = Annotated[int, BeforeValidator(parse_price_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
+PACK_UNITS_MAX: Final = 2**60  # of calls or bytes in one pack
 Meter = Literal["out_client", "out_backend"]
 
 
 class Tier(Strict):
     """``price`` for 10,000 calls, up to and with call number ``up_to`` of the month; null: the rest (B21)."""
 
-    up_to: int | None = Field(ge=1)
-    price: Money
+    up_to: int | None = Field(ge=1, le=10**15)
+    price: UnitPrice
+
+
+def _rising(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    """Every call has one tier: bounds rise, and the last has none."""
+    bounds = [tier.up_to for tier in tiers]
+    known = [bound for bound in bounds[:-1] if bound is not None]
+    if bounds[-1] is not None or len(known) < len(bounds) - 1 or any(a >= b for a, b in pairwise(known)):
+        raise ValueError("bounds have to rise and end with `up_to: null` (B21)")
+    return tiers
 
 
 class InstancePrice(Strict):
     """Of a dedicated spec: by the second, or a month paid ahead (B40, B41)."""
 
-    per_second: Money
+    per_second: UnitPrice
     per_month: Money
     sample: bool = False
 
@@ -37,9 +50,9 @@ class InstancePrice(Strict):
 class PackOffer(Strict):
     """A pack to buy: ``quantity`` calls, or bytes of egress."""
 
-    id: str
+    id: Text
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: int = Field(ge=1, le=60)
     price: Money
     sample: bool = False
@@ -48,19 +61,19 @@ class PackOffer(Strict):
 class EgressMeters(Strict):
     """Which bytes are billed, by kind of instance (B7, B8; X12 keeps it switchable)."""
 
-    shared: tuple[Meter, ...]
-    dedicated: tuple[Meter, ...]
+    shared: Many[Meter] = Field(max_length=2)
+    dedicated: Many[Meter] = Field(max_length=2)
 
 
 class PriceBook(Strict):
     version: int = Field(ge=1, le=1)
-    id: str
+    id: Text
     currency: str = Field(pattern="^[A-Z]{3}$")
-    calls: tuple[Tier, ...] = Field(min_length=1)
-    egress: dict[str, Money]
+    calls: Annotated[Many[Tier], Field(min_length=1, max_length=100), AfterValidator(_rising)]
+    egress: dict[Text, UnitPrice] = Field(max_length=1000)
     egress_meters: EgressMeters
-    instances: dict[str, InstancePrice]
-    packs: tuple[PackOffer, ...] = ()
+    instances: dict[Text, InstancePrice] = Field(max_length=1000)
+    packs: Many[PackOffer] = Field(default=(), max_length=1000)
     sells_packs: bool = True
 
     @property

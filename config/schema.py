@@ -5,40 +5,58 @@ What one value can say of itself is checked in `values.py`; what holds between v
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import Field
 
+from config.bounds import Many, PathText, Text, lasting, sized
 from config.catalog import Strict
 from config.prices import Money
 from config.values import (
     Address,
     Bind,
     BindAddress,
+    BodyMax,
     ByteSize,
     Cidr,
+    CredentialField,
     Currency,
     Duration,
     FieldName,
     FilePath,
+    HealthPath,
     HostField,
     HostName,
     Id,
+    Instant,
+    MailAddress,
+    Method,
     Network,
     Origin,
     OtlpUrl,
     PathPrefix,
     Qps,
+    ReceiverUrl,
     RoutePath,
     ServerName,
     Share,
+    SmtpHost,
     StatusRules,
+    StoreUrl,
     TargetUrl,
     Timezone,
     TlsVersion,
 )
+
+# Each is a socket in every worker.
+ENTRIES_MAX: Final = 64
+# Looked through one by one, once for each connection.
+NETWORKS_MAX: Final = 1024
+METHODS_MAX: Final = 64  # IANA has 40.
+# Of a service. They are read at once when its first request comes: 1 ms for 100 of them.
+ROUTES_MAX: Final = 10_000
+# Of a kind: every account and instance is settled each hour, every service stands in a table of each worker.
+ITEMS_MAX: Final = 100_000
 
 
 class Node(Strict):
@@ -56,7 +74,7 @@ class Tls(Strict):
 
     certificate: FilePath | None = None
     key: FilePath | None = None
-    certificates: tuple[CertificatePair, ...] = Field(default=(), max_length=256)
+    certificates: Many[CertificatePair] = Field(default=(), max_length=256)
     min_version: TlsVersion = "1.2"
     max_version: TlsVersion = "1.3"
     client_ca: FilePath | None = None
@@ -70,19 +88,20 @@ class Entry(Strict):
     network: Network = "internet"
     tls: Tls | None = None
     proxy_protocol: bool = False
-    proxy_protocol_from: tuple[Cidr, ...] = ()
+    proxy_protocol_from: Many[Cidr] = Field(default=(), max_length=NETWORKS_MAX)
 
 
 class Admin(Strict):
     bind: BindAddress = Bind("127.0.0.1", 8081)
+    hosts: Many[ServerName] = Field(default=(), max_length=100)  # what it may be asked for beside addresses
 
 
 class Store(Strict):
-    url: str = "sqlite:///./data/tollgate.db"
+    url: StoreUrl = "sqlite:///./data/tollgate.db"
 
 
 class BillingSettings(Strict):
-    price_book: str = "usd"
+    price_book: PathText = "usd"
     timezone: Timezone = "Asia/Shanghai"
     egress_basis: Literal["application", "wire"] = "application"
 
@@ -90,8 +109,8 @@ class BillingSettings(Strict):
 class ClockSettings(Strict):
     """Wall time of hours, bills and deadlines; not of timeouts and limits."""
 
-    rate: float = Field(default=1, gt=0, le=86_400)
-    offset: Duration = 0.0
+    rate: float = Field(default=1, ge=0.001, le=86_400)  # a day in a second; slower, and hours seem to stand
+    offset: Annotated[Duration, lasting("0s", "36500d")] = 0.0
 
 
 class LimitSettings(Strict):
@@ -101,12 +120,16 @@ class LimitSettings(Strict):
 class Client(Strict):
     """Bounds towards clients."""
 
-    head_timeout: Duration = 10.0
-    body_timeout: Duration = 30.0
-    idle_timeout: Duration = 75.0
-    head_max: ByteSize = 32 * 1024
+    head_timeout: Annotated[Duration, lasting("10ms", "1h")] = 10.0
+    body_timeout: Annotated[Duration, lasting("10ms", "1d")] = 30.0
+    idle_timeout: Annotated[Duration, lasting("10ms", "1d")] = 75.0
+    head_max: Annotated[ByteSize, sized("1KiB", "1MiB")] = 32 * 1024
     fields_max: int = Field(default=128, ge=8, le=1024)
-    target_max: ByteSize = 8 * 1024
+    target_max: Annotated[ByteSize, sized("64B", "1MiB")] = 8 * 1024
+    body_rate_min: Annotated[ByteSize, sized("0B", "1GiB")] = 100  # a second, once `body_timeout` has passed; 0: none
+    # Of each worker, and of one client address; default: by the descriptors that it may have, and half of that.
+    connections_max: int | None = Field(default=None, ge=16, le=1_000_000)
+    address_connections_max: int | None = Field(default=None, ge=1, le=1_000_000)
     # Names as `X_Real_IP` that CGI and WSGI do not tell from those the gateway reads, writes or drops.
     underscore_fields: Literal["drop", "keep"] = "drop"
 
@@ -119,46 +142,29 @@ class Opening(Strict):
     income: Money = 0
 
 
-def _mail_address(value: str) -> str:
-    if not re.fullmatch(r"[^@\s<>,;:]{1,64}@[A-Za-z0-9.-]{1,255}", value):
-        raise ValueError(f"{value!r} is no mail address")
-    return value
-
-
-def _hook(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
-        raise ValueError(f"{value!r} is no http or https address")
-    _ = parts.port  # Raises ValueError when it is none.
-    return value
-
-
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
-
-
 class Notify(Strict):
     """Where an account's notifications go (B49, B53). Webhooks are signed (gateway/notify)."""
 
     email: MailAddress | None = None
-    webhook: Annotated[str, AfterValidator(_hook)] | None = None
+    webhook: ReceiverUrl | None = None
 
 
 class Smtp(Strict):
     """The server that takes the node's mail. The password: $TOLLGATE_SMTP_PASSWORD, else ``password_file``."""
 
-    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,255}$")
+    host: SmtpHost
     port: int = Field(default=587, ge=1, le=65_535)
     security: Literal["starttls", "tls", "none"] = "starttls"
     sender: MailAddress
-    user: str | None = None
+    user: Text | None = None
     password_file: FilePath | None = None
 
 
 class Account(Strict):
     id: Id
-    entity: str | None = None
+    entity: Text | None = None
     currency: Currency = "USD"
-    activated_at: AwareDatetime
+    activated_at: Instant
     opening: Opening = Opening()
     alert_below: Money | None = None
     free_quota: bool = True
@@ -175,13 +181,13 @@ class InstanceSettings(Strict):
     id: Id
     account: Id
     type: Literal["shared", "dedicated"]
-    region: str
+    region: Text
     qps: Qps | None = None
-    spec: str | None = None
+    spec: Text | None = None
     charge: Literal["payg"] | Prepaid | None = None
-    entry: tuple[Entry, ...] | None = None
+    entry: Annotated[Many[Entry], Field(max_length=ENTRIES_MAX)] | None = None
     workers: int | None = Field(default=None, ge=1, le=64)
-    body_max: ByteSize | None = None
+    body_max: BodyMax | None = None
     egress_ip: Address | None = None
     access_log: Share | None = None  # the share of its exchanges that is logged
 
@@ -202,20 +208,20 @@ class Key(Strict):
 
 class Auth(Strict):
     type: Literal["none", "key"] = "none"
-    header: str = Field(default="X-Api-Key", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")
-    keys: tuple[Key, ...] = ()
+    header: CredentialField = "X-Api-Key"
+    keys: Many[Key] = Field(default=(), max_length=100_000)  # in the memory of every worker
     strip: bool = False
 
 
 class Cors(Strict):
     """Who may ask from another origin. Preflights are answered by the gateway, before any key."""
 
-    origins: tuple[Origin, ...] = Field(min_length=1, max_length=256)
-    methods: tuple[Annotated[str, Field(pattern="^[A-Z]{1,32}$")], ...] = ("GET", "HEAD", "POST")
-    headers: tuple[FieldName, ...] = ()
-    expose: tuple[FieldName, ...] = ()
+    origins: Many[Origin] = Field(min_length=1, max_length=256)
+    methods: Many[Method] = Field(default=("GET", "HEAD", "POST"), max_length=METHODS_MAX)
+    headers: Many[FieldName] = Field(default=(), max_length=100)  # a line of each answer, of 6 KiB at most
+    expose: Many[FieldName] = Field(default=(), max_length=100)
     credentials: bool = False
-    max_age: Duration = 600.0
+    max_age: Annotated[Duration, lasting("0s", "1d")] = 600.0  # browsers keep no answer longer
 
 
 class AccessLogSettings(Strict):
@@ -239,19 +245,19 @@ class Target(Strict):
 
 
 class Health(Strict):
-    path: str = Field(default="/healthz", pattern=r"^/[\x21\x22\x24-\x7e]*$")  # and a query; a fragment goes nowhere
+    path: HealthPath = "/healthz"
     host: HostField | None = None  # default: the service's, where its traffic has it too, else the target's
     status: StatusRules = ("2xx", "3xx")
-    interval: Annotated[Duration, Field(ge=0.1)] = 2.0
+    interval: Annotated[Duration, lasting("100ms", "1d")] = 2.0
     failures: int = Field(default=3, ge=1, le=100)
     successes: int = Field(default=2, ge=1, le=100)
-    eject: Annotated[Duration, Field(ge=0.1)] = 10.0
+    eject: Annotated[Duration, lasting("100ms", "1d")] = 10.0
 
 
 class Timeouts(Strict):
-    connect: Duration = 3.0
-    response: Duration = 30.0
-    idle: Duration = 60.0
+    connect: Annotated[Duration, lasting("1ms", "10m")] = 3.0  # the kernel gives up after about two
+    response: Annotated[Duration, lasting("1ms", "1d")] = 30.0
+    idle: Annotated[Duration, lasting("1ms", "7d")] = 60.0  # of a WebSocket too, which may be at rest for days
 
 
 class UpstreamTls(Strict):
@@ -267,21 +273,21 @@ class UpstreamTls(Strict):
 class Upstream(Strict):
     network: Network | None = None
     balance: Literal["round_robin", "least_outstanding", "client_hash"] = "round_robin"
-    targets: tuple[Target, ...] = Field(min_length=1, max_length=256)
+    targets: Many[Target] = Field(min_length=1, max_length=256)
     health: Health | None = None
     tls: UpstreamTls = UpstreamTls()
     timeouts: Timeouts = Timeouts()
     retries: int = Field(default=1, ge=0, le=10)
     preserve_host: bool = True
     on_5xx: bool = False
-    pool_idle: Duration = 60.0
+    pool_idle: Annotated[Duration, lasting("10ms", "1d")] = 60.0
     # Exchanges with a target at once, in each worker; an address has as many ports.
     connections_max: int = Field(default=4096, ge=1, le=60_000)
 
 
 class Route(Strict):
     id: Id
-    methods: tuple[Annotated[str, Field(pattern="^[A-Z]{1,32}$")], ...] = ()
+    methods: Many[Method] = Field(default=(), max_length=METHODS_MAX)
     path: RoutePath
     qps: Qps | None = None
 
@@ -289,7 +295,7 @@ class Route(Strict):
 class ServiceSettings(Strict):
     id: Id
     instance: Id
-    hosts: tuple[HostName, ...] = ()
+    hosts: Many[HostName] = Field(default=(), max_length=1024)  # a table of its own for each
     path: PathPrefix  # default: /<id>, put in before
     strip_path: bool = True
     path_case: Literal["exact", "fold"] = "exact"
@@ -299,35 +305,35 @@ class ServiceSettings(Strict):
     limit_mode: Literal["enforce", "shadow"] = "enforce"
     wait_ms_max: int = Field(default=0, ge=0, le=60_000)
     auth: Auth = Auth()
-    allow: tuple[Cidr, ...] = ()
-    deny: tuple[Cidr, ...] = ()
+    allow: Many[Cidr] = Field(default=(), max_length=NETWORKS_MAX)
+    deny: Many[Cidr] = Field(default=(), max_length=NETWORKS_MAX)
     cors: Cors | None = None
     upstream: Upstream
-    routes: tuple[Route, ...] = ()
+    routes: Many[Route] = Field(default=(), max_length=ROUTES_MAX)
 
 
 class Settings(Strict):
     """The whole file."""
 
-    version: Literal[1]
+    version: int = Field(ge=1, le=1)
     node: Node
-    entry: tuple[Entry, ...] = ()
+    entry: Many[Entry] = Field(default=(), max_length=ENTRIES_MAX)
     shared_workers: int | None = Field(default=None, ge=1, le=64)
     admin: Admin = Admin()
     store: Store = Store()
     billing: BillingSettings = BillingSettings()
     catalog: FilePath | None = None
     clock: ClockSettings = ClockSettings()
-    trusted_proxies: tuple[Cidr, ...] = ()
+    trusted_proxies: Many[Cidr] = Field(default=(), max_length=NETWORKS_MAX)
     limits: LimitSettings = LimitSettings()
     access_log: AccessLogSettings | None = None
     tracing: Tracing | None = None
-    drain: Duration = 30.0
+    drain: Annotated[Duration, lasting("0s", "1h")] = 30.0  # restarts wait for it
     client: Client = Client()
     smtp: Smtp | None = None
-    accounts: tuple[Account, ...] = ()
-    instances: tuple[InstanceSettings, ...] = ()
-    services: tuple[ServiceSettings, ...] = ()
+    accounts: Many[Account] = Field(default=(), max_length=ITEMS_MAX)
+    instances: Many[InstanceSettings] = Field(default=(), max_length=ITEMS_MAX)
+    services: Many[ServiceSettings] = Field(default=(), max_length=ITEMS_MAX)
 
 
 Document = dict[str, Any]

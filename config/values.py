@@ -1,4 +1,7 @@
-"""The values of the configuration file: what one of them can say of itself is checked here."""
+"""The values of the configuration file: what one of them can say of itself is checked here.
+
+Each has a least and a most. Urls, hosts and paths are read in files of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,23 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from config.catalog import Size
-from config.units import parse_duration
+from config.bounds import Many, Text
+from config.catalog import BODY_MAX, Size
+from config.errors import shown
+from config.hosts import parse_host, parse_host_pattern
+from config.instants import instant_text, parse_instant
+from config.paths import parse_prefix, parse_route_path
+from config.units import format_duration, parse_duration
+from config.urls import check_store, parse_origin, parse_otlp, parse_port, parse_receiver, parse_target
+
+# RFC 9110 7.6.1 and 6.4: what says where a message ends, or is of one connection, can be no key.
+_OF_FRAMING = frozenset(
+    ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
 
 
 class Bind(NamedTuple):
@@ -26,91 +39,120 @@ class Bind(NamedTuple):
 
 
 def _bind(value: object) -> Bind:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})", value) if isinstance(value, str) else None
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise ValueError(f'{value!r} is no address to listen on, as "127.0.0.1:8080"')
-    host = match[1].strip("[]")
-    ipaddress.ip_address(host)
-    return Bind(host, int(match[2]))
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]+)", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{shown(value)} is no address to listen on, as "127.0.0.1:8080"')
+    return Bind(parse_host(match[1]).strip("[]"), parse_port(match[2]))
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("a path is needed")
+    if len(value) > 4096 or "\0" in value or not value.isprintable():
+        raise ValueError(f"{shown(value)} is no path: at most 4096 characters, none of them a control")
     folder: Path = (info.context or {}).get("folder", Path())
     return folder / value
 
 
-def _prefix(value: str) -> str:
-    if not re.fullmatch(r"/|(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+", value):
-        raise ValueError(f"{value!r} is no path prefix: a slash before each segment and none at the end")
-    return value
-
-
-def _route_path(value: str) -> str:
-    segment = r"(?:[A-Za-z0-9\-._~!$&'()+,;=:@%]+|\{[A-Za-z_][A-Za-z0-9_]*\})"
-    if not re.fullmatch(rf"/|(?:/{segment})+/?|(?:/{segment})*/\*", value):
-        raise ValueError(f"{value!r} is no route path: segments, {{name}} for one of them, * for the rest at the end")
-    return value
-
-
-def _host(value: str) -> str:
-    label = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    if not re.fullmatch(rf"(?:\*\.)?{label}(?:\.{label})*", value):
-        raise ValueError(f"{value!r} is no host name, nor a wildcard as *.example.com")
-    return value.lower()
+def _bare_host(value: str) -> str:
+    """As it is dialled: without brackets, and without the dot that a certificate's names end without."""
+    return parse_host(value).removesuffix(".").strip("[]")
 
 
 def _server_name(value: str) -> str:
     if value.startswith("*."):
-        raise ValueError(f"{value!r} is no host name: a server has one, without wildcards")
-    return _host(value)
+        raise ValueError(f"{shown(value)} is no host name: a server has one, without wildcards")
+    return _bare_host(value)
 
 
 def _cidr(value: str) -> str:
-    return str(ipaddress.ip_network(value, strict=False))
+    """`10.0.0.0/8`, or an address alone. Bits beyond the prefix say that something else was meant."""
+    if not re.fullmatch(r"[0-9A-Fa-f.:]+(?:/(?:0|[1-9][0-9]{0,2}))?", value):
+        raise ValueError(f"{shown(value)} is no network, as 10.0.0.0/8 or 2001:db8::/32")
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no network, as 10.0.0.0/8 or 2001:db8::/32") from None
+    address = ipaddress.ip_address(value.partition("/")[0])
+    if address != network.network_address:
+        raise ValueError(f"{shown(value)} is an address and a network: write {network}, or {address}")
+    return str(network)
 
 
 def _address(value: str) -> str:
-    return str(ipaddress.ip_address(value))
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{value!r} is no http or https address of a target")
-    _ = parts.port  # Raises ValueError when it is none.
-    return value
-
-
-def _otlp_url(value: str) -> str:
-    """Whole: a receiver without a path has the one that receivers agree on (OTLP/HTTP, "Request")."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f'{value!r} is no http or https address of a receiver, as "http://127.0.0.1:4318"')
-    _ = parts.port  # Raises ValueError when it is none.
-    return value if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1/traces"
+    if "%" in value:
+        raise ValueError(f"{shown(value)} has a zone, which means something on one machine only")
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no IP address") from None
 
 
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone") from None
+        raise ValueError(f"{shown(value)} is no time zone") from None
     return value
 
 
-_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\s*(B|[KMG]i?B)$", "description": "16MiB, 64KiB"})
+def _method(value: str) -> str:
+    """Methods are told apart by case (RFC 9110 9.1), and all that are registered are in upper case."""
+    method = value.upper()
+    if method == "*":
+        raise ValueError("'*' is no method: leave methods out for all of them")
+    if not re.fullmatch(r"[A-Z0-9][A-Z0-9_-]{0,31}", method):
+        raise ValueError(f"{shown(value)} is no method, as GET")
+    if method == "CONNECT":
+        raise ValueError("CONNECT has no path, and is never forwarded")
+    return method
+
+
+def _credential_field(value: str) -> str:
+    if value.lower() in _OF_FRAMING:
+        raise ValueError(f"{shown(value)} is a field of HTTP itself, and carries no key")
+    return value
+
+
+def _mail_address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not at or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local):
+        raise ValueError(f"{shown(value)} is no mail address")
+    if local[0] == "." or local[-1] == "." or ".." in local:
+        raise ValueError(f"{shown(value)} is no mail address: there is a dot too many before the @")
+    return f"{local}@{parse_host(domain).removesuffix('.')}"
+
+
+def _health_path(value: str) -> str:
+    if not re.fullmatch(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*", value):
+        raise ValueError(f"{shown(value)} is no path that can be asked for, as /healthz or /healthz?full=1")
+    return value
+
+
+def _store(value: str) -> str:
+    check_store(value)
+    return value
+
+
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda seconds: f"{seconds:g}s", when_used="json"),
+    PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema(
         {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$", "description": "30s, 100ms, 2h"}
     ),
 ]
+_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]+\s*(B|[KMG]i?B)$", "description": "16MiB, 64KiB"})
+# Epoch seconds.
+Instant = Annotated[
+    int,
+    BeforeValidator(parse_instant),
+    PlainSerializer(instant_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 ByteSize = Annotated[Size, PlainSerializer(lambda size: f"{size}B", when_used="json"), _SIZE_SCHEMA]
+BodyMax = Annotated[ByteSize, BODY_MAX]
 BindAddress = Annotated[
     Bind,
     BeforeValidator(_bind),
@@ -124,14 +166,16 @@ TlsVersion = Literal["1.2", "1.3"]
 Qps = Annotated[int, Field(ge=1, le=50_000)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
-
 FieldName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")]
-Origin = Annotated[str, Field(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+)$")]  # RFC 6454 6.2, or any
+CredentialField = Annotated[FieldName, AfterValidator(_credential_field)]
+Origin = Annotated[str, AfterValidator(parse_origin)]
+Method = Annotated[str, AfterValidator(_method)]
 Share = Annotated[float, Field(ge=0, le=1)]
-PathPrefix = Annotated[str, AfterValidator(_prefix)]
-RoutePath = Annotated[str, AfterValidator(_route_path)]
-HostName = Annotated[str, AfterValidator(_host)]
-HostField = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?$")]
+PathPrefix = Annotated[str, AfterValidator(parse_prefix)]
+RoutePath = Annotated[str, AfterValidator(parse_route_path)]
+HealthPath = Annotated[Text, AfterValidator(_health_path)]
+HostName = Annotated[str, AfterValidator(parse_host_pattern)]
+HostField = Annotated[str, Field(max_length=300, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?$")]
 _STATUS_SCHEMA = {
     "anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]
 }
@@ -143,13 +187,17 @@ StatusRule = Annotated[
     WithJsonSchema(_STATUS_SCHEMA),
 ]
 StatusRules = Annotated[
-    tuple[StatusRule, ...],
+    Many[StatusRule],
     BeforeValidator(lambda value: (value,) if isinstance(value, (str, int)) else value),
     Field(min_length=1, max_length=32),
     WithJsonSchema({"anyOf": [*_STATUS_SCHEMA["anyOf"], {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}),
 ]
 ServerName = Annotated[str, AfterValidator(_server_name)]
+SmtpHost = Annotated[str, AfterValidator(_bare_host)]
 Address = Annotated[str, AfterValidator(_address)]
-OtlpUrl = Annotated[str, AfterValidator(_otlp_url)]
-TargetUrl = Annotated[str, AfterValidator(_url)]
-Timezone = Annotated[str, AfterValidator(_timezone)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+OtlpUrl = Annotated[str, AfterValidator(parse_otlp)]
+ReceiverUrl = Annotated[str, AfterValidator(parse_receiver)]
+TargetUrl = Annotated[str, AfterValidator(parse_target)]
+StoreUrl = Annotated[str, Field(max_length=4096), AfterValidator(_store)]
+Timezone = Annotated[str, Field(max_length=64), AfterValidator(_timezone)]

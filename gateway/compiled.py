@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,22 @@ _NOT_OF_WORKERS: Final = ("gateway/compiled.py", "gateway/main.py")
 _COMPILED_BESIDE: Final = ("metering/meter.py",)
 _OPTIMISATION: Final = "3"
 _SWITCH: Final = "TOLLGATE_COMPILED"  # 0: run the sources, whatever was built; 1: run a build or nothing
+# What a worker has of its parent's environment: settings of the interpreter, its loader and its allocator, language
+# and time zone, where trusted certificates are. By whole names: `LD_…` and `PYTHON…` may be keys of somebody's service.
+_PASSED_ON: Final = frozenset(
+    (
+        *("PATH", "HOME", "TMPDIR", "TZ", "TZDIR", "LANG", "LANGUAGE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MONETARY"),
+        *("PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONHASHSEED", "PYTHONMALLOC", "PYTHONUNBUFFERED"),
+        *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONOPTIMIZE"),
+        *("PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONFAULTHANDLER", "PYTHONASYNCIODEBUG", "PYTHONPLATLIBDIR"),
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_CONF", "UV_THREADPOOL_SIZE", _SWITCH),
+    )
+)
+# The span exporter's settings. They may hold a key to its receiver, which is the worker's to show there.
+_OF_TRACING: Final = "OTEL_"
+_PROXIES: Final = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy"))
+_AUTHORITIES: Final = frozenset(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
 
 
 def sources() -> Iterator[Path]:
@@ -64,13 +80,24 @@ def is_used() -> bool:
     return wish != "0" and is_built()
 
 
-def worker_environment() -> dict[str, str]:
-    """The environment that a worker is started with. Raises CompileError as `is_used` does."""
-    environment = dict(os.environ)
-    if is_used():
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(home()), environment.get("PYTHONPATH"))))
-        environment["PYTHONSAFEPATH"] = "1"  # else `-m` puts the working directory, perhaps the sources', before it
+def worker_environment(environ: Mapping[str, str] = os.environ, *, is_traced: bool = False) -> dict[str, str]:
+    """The environment that a worker is started with: what it needs, by name, and no secret of the control process's.
+
+    It imports from the build, or from the very sources that this process runs, and never from the working directory.
+    Raises CompileError as `is_used` does.
+    """
+    environment = {name: value for name, value in environ.items() if _is_passed_on(name, is_traced=is_traced)}
+    # An empty place, or a relative one, is the working directory again.
+    others = [place for place in environ.get("PYTHONPATH", "").split(os.pathsep) if Path(place).is_absolute()]
+    environment["PYTHONPATH"] = os.pathsep.join([str(home() if is_used() else ROOT), *others])
+    environment["PYTHONSAFEPATH"] = "1"  # else `-m` puts the working directory before all of these
     return environment
+
+
+def _is_passed_on(name: str, *, is_traced: bool) -> bool:
+    if name in _PASSED_ON:
+        return True
+    return is_traced and (name.startswith(_OF_TRACING) or name in _AUTHORITIES or name.lower() in _PROXIES)
 
 
 def is_built() -> bool:

@@ -78,6 +78,9 @@ class Worker:
                 fields_max=bounds["fields_max"],
                 target_bytes_max=bounds["target_max"],
                 keeps_lookalikes=bounds["underscore_fields"] == "keep",
+                body_rate_min=bounds["body_rate_min"],
+                connections_max=bounds["connections_max"],
+                address_connections_max=bounds["address_connections_max"],
             ),
             tuple(network(cidr) for cidr in boot["trusted_proxies"]),
         )
@@ -299,6 +302,7 @@ def _open_what_may_be() -> None:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    os.umask(0o077)  # as of the control process: counts and logs are nobody else's
     boot = orjson.loads(sys.argv[1])
     _open_what_may_be()
     # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,17 +16,19 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from config.texts import is_storable
 from metering.archive import compress_one
 from metering.cells import CELLS, STORED, counted_and_ended
 from metering.clock import HOUR_S, Clock, hour_of, hour_start
 from metering.counter_file import CounterFileError, CounterFileReader, RowKey, row_cells, row_key
 from metering.counter_rows import raise_counters
-from metering.database import transaction
+from metering.database import is_away, transaction
 from metering.tables import dirty, seal
 
 SETTLE_ANYWAY_S: Final = HOUR_S + 20 * 60  # RULES C.3: stragglers become late usage.
 MAKING_S_MAX: Final = 60.0  # A file without a header is being made; one that still has none after this never was one.
 ARCHIVE_INTERVAL_S: Final = 60.0  # How often closed months are looked for, once none is left to compress.
+_COUNT_MAX: Final = 2**63 - 1
 log = logging.getLogger("tollgate.collector")
 
 
@@ -37,6 +39,10 @@ class _File:
     reader: CounterFileReader
     seen: dict[int, bytes] = field(default_factory=dict)  # row number -> raw bytes as last committed
     keys: dict[int, RowKey] = field(default_factory=dict)
+    broken: set[int] = field(default_factory=set)  # row numbers
+
+
+_Change = tuple[_File, int, bytes]
 
 
 class Collector:
@@ -79,7 +85,7 @@ class Collector:
     def collect(self) -> int:
         """Brings the store up to the files; returns the number of counter rows that grew."""
         self._follow_new_files()
-        changes: list[tuple[_File, int, bytes]] = []
+        changes: list[_Change] = []
         finished: list[Path] = []
         for path, file in self._files.items():
             # Before the rows are read: what comes after is then nothing.
@@ -87,14 +93,24 @@ class Collector:
             is_finished = reader.is_sealed or reader.writer in self._gone or reader.is_abandoned
             if jumps := reader.jumps:
                 self._jumps[reader.writer] = max(jumps, self._jumps.get(reader.writer, 0))
-            changes += [(file, number, raw) for number, raw in file.reader.row_bytes() if file.seen.get(number) != raw]
+            changes += [
+                (file, number, raw)
+                for number, raw in file.reader.row_bytes()
+                if file.seen.get(number) != raw and number not in file.broken
+            ]
             if is_finished:
                 finished.append(path)
         grown = 0
         if changes or finished:
-            with transaction(self._engine) as connection:
-                grown = self._write(connection, changes)
-                self._write_seals(connection, [self._files[path].reader for path in finished])
+            readers = [self._files[path].reader for path in finished]
+            try:
+                grown = self._commit(changes, readers)
+            except Exception as error:
+                sound = [] if is_away(error) else self._without_broken(changes)
+                if is_away(error) or len(sound) == len(changes):
+                    raise
+                changes = sound
+                grown = self._commit(changes, readers)
             for file, number, raw in changes:
                 self._add_to_totals(file, number, raw)
                 file.seen[number] = raw
@@ -136,7 +152,25 @@ class Collector:
         self.broken_files += 1
         log.error("a counter file is not read: %s", error)
 
-    def _write(self, connection: Connection, changes: Iterable[tuple[_File, int, bytes]]) -> int:
+    def _commit(self, changes: Sequence[_Change], finished: Sequence[CounterFileReader]) -> int:
+        with transaction(self._engine) as connection:
+            grown = self._write(connection, changes)
+            self._write_seals(connection, finished)
+        return grown
+
+    def _without_broken(self, changes: Sequence[_Change]) -> list[_Change]:
+        """One row that no store can keep does not hold up all the others: it stays in its file, for people."""
+        sound: list[_Change] = []
+        for file, number, raw in changes:
+            if _is_sound(raw):
+                sound.append((file, number, raw))
+                continue
+            file.broken.add(number)
+            self.broken_files += 1
+            log.error("%s: row %d is not read: its ids or counts are none", file.reader.path.name, number)
+        return sound
+
+    def _write(self, connection: Connection, changes: Iterable[_Change]) -> int:
         rows: list[dict[str, Any]] = []
         for file, number, raw in changes:
             key = file.keys.setdefault(number, row_key(raw))
@@ -220,6 +254,16 @@ class Collector:
         archive = self._directory / "archive"
         archive.mkdir(exist_ok=True)
         path.rename(archive / path.name)
+
+
+def _is_sound(raw: bytes) -> bool:
+    """Whether it has ids of text, and counts that fit the store's 64 bits, of which one is the sign."""
+    try:
+        key = row_key(raw)
+    except UnicodeDecodeError:
+        return False
+    ids = (key.account, key.instance, key.region, key.service)
+    return all(map(is_storable, ids)) and max(row_cells(raw)) <= _COUNT_MAX
 
 
 def is_sealed(connection: Connection, writer: str, hour: int) -> bool:

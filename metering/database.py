@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 
+# PostgreSQL's classes of errors that a value makes: data exceptions, and limits of a row or an index.
+_VALUE_STATES: Final = ("22", "54")
+_STORE_ERRORS: Final = ("OperationalError", "InterfaceError")
 BUSY_TIMEOUT_MS = 10_000  # How long a second process (a command beside the node) waits for the writer.
 
 
@@ -62,6 +65,23 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
                 raise
         time.sleep(0.005)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether it is the store that fails, and would for everybody: away, full, locked, out of memory.
+
+    Not so a value that it cannot take, or a sum that leaves 64 bits: that is the fault of whose rows these are. Both
+    engines call some of those operational, too.
+    """
+    # A COPY is the driver's own (billing/upsert.py), and raises as that does.
+    cause = getattr(error, "orig", None) or error
+    if not any(kind.__name__ in _STORE_ERRORS for kind in type(cause).__mro__ + type(error).__mro__):
+        return isinstance(error, OSError)
+    state = getattr(cause, "sqlstate", None)
+    if state is not None:
+        return str(state)[:2] not in _VALUE_STATES
+    # SQLite has one code for all that is wrong with a statement.
+    return "integer overflow" not in str(cause)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from config.errors import Fault
+from config.instants import parse_instant
+from config.texts import is_plain
 from metering.cells import BASES, NETWORKS, SIDES
 from metering.clock import hour_of
 from metering.counter_file import ID_BYTES_MAX
@@ -27,13 +28,18 @@ from metering.counter_file import ID_BYTES_MAX
 TYPE: Final = "tollgate.usage"
 EVENTS_MAX: Final = 1000  # in a batch: one transaction, which others wait for
 TEXT_CHARS_MAX: Final = 200  # of id and source, which are kept
-AMOUNT_MAX: Final = 2**44  # calls or bytes of one event: half a million such events an hour still fit 64 bits
+AMOUNT_MAX: Final = 2**44  # calls, or bytes of one kind, in one event
+# Of an account in an hour, over all its instances, services and sources: what a month of such hours adds up to is in
+# 64 bits, wherever it is added up. A petabyte; more calls than there are.
+HOUR_CALLS_MAX: Final = 2**44
+HOUR_BYTES_MAX: Final = 2**50
 PAST_HOURS_MAX: Final = 24 * 62  # An event older than two months is a mistake, or its bill is long paid.
 FUTURE_S_MAX: Final = 300.0  # how far the sender's clock may be ahead of ours
 _COUNTS: Final[tuple[str, ...]] = ("calls", "websocket_connections", "ingress")
 
 InstancePlace = tuple[str, str]  # account, region
 PlaceOf = Callable[[str], InstancePlace | None]
+BeginOf = Callable[[str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,23 @@ class EventsInvalid(Exception):
         self.faults = faults
 
 
-def parse_events(documents: list[Any], now_s: float, place_of: PlaceOf, *, is_batch: bool) -> list[UsageEvent]:
-    """Raises EventsInvalid with the faults of all of them. Paths begin with the index where it is a batch."""
+def hour_max(meter: str) -> int:
+    """How much of a meter an account may have in an hour."""
+    return HOUR_CALLS_MAX if meter in ("calls", "websocket_connections") else HOUR_BYTES_MAX
+
+
+def field_of(meter: str) -> str:
+    """Where an event says how much of a meter there was."""
+    return f"data.{meter.partition(':')[0]}"
+
+
+def parse_events(
+    documents: list[Any], now_s: float, place_of: PlaceOf, *, is_batch: bool, begin_of: BeginOf = lambda account: None
+) -> list[UsageEvent]:
+    """Raises EventsInvalid with the faults of all of them. Paths begin with the index where it is a batch.
+
+    ``begin_of``: the hour in which an account was activated. Before it nothing was metered for it.
+    """
     if len(documents) > EVENTS_MAX:
         raise EventsInvalid([Fault("", f"has to have {EVENTS_MAX} events at most, not {len(documents)}")])
     events: list[UsageEvent] = []
@@ -72,7 +93,7 @@ def parse_events(documents: list[Any], now_s: float, place_of: PlaceOf, *, is_ba
     for index, document in enumerate(documents):
         at = f"[{index}]" if is_batch else ""
         reader = _Reader(at)
-        event = reader.event(document, now_s, place_of)
+        event = reader.event(document, now_s, place_of, begin_of)
         faults += reader.faults
         if event is not None and not reader.faults:
             events.append(event)
@@ -88,7 +109,7 @@ class _Reader:
         self._at = at
         self.faults: list[Fault] = []
 
-    def event(self, document: Any, now_s: float, place_of: PlaceOf) -> UsageEvent | None:
+    def event(self, document: Any, now_s: float, place_of: PlaceOf, begin_of: BeginOf) -> UsageEvent | None:
         if not isinstance(document, dict):
             self._fault("", "has to be an object")
             return None
@@ -109,6 +130,8 @@ class _Reader:
         place = place_of(instance) if instance else None
         if instance and place is None:
             self._fault("data.instance", f"there is no instance {instance}")
+        if place is not None and not self.faults and hour < (begin_of(place[0]) or 0):
+            self._fault("time", f"is before {place[0]} was activated")
         if self.faults or place is None:
             return None
         digest = hashlib.sha256(orjson.dumps([hour, instance, service, amounts], option=orjson.OPT_SORT_KEYS)).digest()
@@ -119,7 +142,7 @@ class _Reader:
             self._fault(f"data.{name}", "is not known")
         instance, service = data.get("instance"), data.get("service", "-")
         for name, id in (("instance", instance), ("service", service)):
-            if not isinstance(id, str) or not 0 < len(id.encode()) <= ID_BYTES_MAX:
+            if not (isinstance(id, str) and is_plain(id) and 0 < len(id.encode()) <= ID_BYTES_MAX):
                 self._fault(f"data.{name}", f"has to be an id of 1 to {ID_BYTES_MAX} bytes")
         amounts = {name: self._amount(f"data.{name}", data[name]) for name in _COUNTS if name in data}
         egress = data.get("egress", [])
@@ -128,6 +151,8 @@ class _Reader:
             egress = []
         for meter, value in self._egress(egress):
             amounts[meter] = amounts.get(meter, 0) + value
+        if any(value > AMOUNT_MAX for value in amounts.values()):
+            self._fault("data.egress", f"has to add up to {AMOUNT_MAX} at most for each side, network and basis")
         if not amounts and not self.faults:
             self._fault("data", f"has to have one of {', '.join((*_COUNTS, 'egress'))}")
         known = instance if isinstance(instance, str) else ""
@@ -163,15 +188,13 @@ class _Reader:
 
     def _hour(self, time: Any, now_s: float) -> int:
         """The usage hour of the event's time. It has to have one: without, a repeat could not be told for ever."""
-        try:
-            if not isinstance(time, str):
-                raise ValueError
-            instant = datetime.fromisoformat(time)
-            if instant.tzinfo is None:
-                raise ValueError
-            at_s = instant.timestamp()
-        except (ValueError, OverflowError):
+        if not isinstance(time, str):
             self._fault("time", "has to be a time with its offset, RFC 3339")
+            return 0
+        try:
+            at_s = parse_instant(time)
+        except ValueError as error:
+            self._fault("time", str(error))
             return 0
         if at_s > now_s + FUTURE_S_MAX:
             self._fault("time", "is in the future")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
+from config.instants import instant_text
 from metering.cells import BASES, NETWORKS, SIDES
 from metering.clock import hour_of, hour_start
+from metering.sums import exact_sum
 from metering.tables import counter
 
 _SHOWN = frozenset(("calls", "websocket_connections", "ingress", "egress", "frontend_error", "backend_error"))
@@ -34,7 +36,7 @@ def usage_rows(
         from_hour = first if from_hour is None else max(from_hour, first)
         to_hour = last if to_hour is None else min(to_hour, last)
     c = counter.c
-    query = select(c.hour, c.account, c.instance, c.service, c.meter, func.sum(c.value).label("value")).group_by(
+    query = select(c.hour, c.account, c.instance, c.service, c.meter, exact_sum(c.value).label("value")).group_by(
         c.hour, c.account, c.instance, c.service, c.meter
     )
     for column, wanted in ((c.account, account), (c.instance, instance), (c.service, service)):
@@ -53,13 +55,13 @@ def usage_rows(
             row = rows.get(key)
             if row is None:
                 row = rows[key] = _empty(hour, of_account, of_instance, of_service)
-            _put(row, meter, int(value))
+            _put(row, meter, value)
     return [_finished(rows[key]) for key in sorted(rows)]
 
 
 def _empty(hour: int, account: str, instance: str, service: str) -> dict[str, Any]:
     return {
-        "hour": datetime.fromtimestamp(hour_start(hour), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "hour": instant_text(hour_start(hour)),
         "account": account,
         "instance": instance,
         "service": service,

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,7 +56,19 @@ def origin() -> Iterator[int]:
 class Node:
     """A running `tollgate serve`."""
 
-    def __init__(self, folder: Path, config: str, admin_port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        admin_port: int,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "gateway.main"),
+        environ: Mapping[str, str] | None = None,
+        working_dir: Path = ROOT,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """``prepare`` is run in the node's process before the node: limits, umask."""
+        self._command, self._environ, self._working_dir, self._prepare = command, environ or {}, working_dir, prepare
         self.folder = folder
         self.admin = f"http://127.0.0.1:{admin_port}"
         self.config = folder / "tollgate.yaml"
@@ -67,11 +79,12 @@ class Node:
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "gateway.main", "serve", "-c", str(self.config)],
+                [*self._command, "serve", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
-                cwd=ROOT,
-                env={**os.environ, "TOLLGATE_ADMIN_TOKEN": TOKEN},
+                cwd=self._working_dir,
+                env={**os.environ, "TOLLGATE_ADMIN_TOKEN": TOKEN, **self._environ},
+                preexec_fn=self._prepare,
             )
 
     def wait_ready(self) -> None:
@@ -146,9 +159,9 @@ class Node:
 
 
 @contextmanager
-def node(folder: Path, config: str, admin_port: int) -> Iterator[Node]:
+def node(folder: Path, config: str, admin_port: int, **how: Any) -> Iterator[Node]:
     folder.mkdir(parents=True, exist_ok=True)
-    running = Node(folder, config, admin_port)
+    running = Node(folder, config, admin_port, **how)
     try:
         running.wait_ready()
         yield running

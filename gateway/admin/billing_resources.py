@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin.answer import NODE, answer
-from gateway.admin.body import idempotency_key, json_object
-from gateway.control.filter import Filter, parse_month
+from gateway.admin.body import id_in_path, idempotency_key, json_object, month_in_path
+from gateway.control.filter import Filter
 from gateway.control.office import Office
 from gateway.statement.page import POLICY, statement_page
 
@@ -22,19 +22,19 @@ def _posting(act: Callable[[Office, str, Document, str | None], Document], *, ha
 
     async def handle(request: web.Request) -> web.Response:
         document = await json_object(request) if has_content else {}
-        key, id = idempotency_key(request), request.match_info.get("id", "")
+        key, id = idempotency_key(request), id_in_path(request) if "id" in request.match_info else ""
         return answer(await request.app[NODE].act(lambda office: act(office, id, document, key)), 201)
 
     return handle
 
 
 async def put_veto(request: web.Request) -> web.Response:
-    account, document = request.match_info["id"], await json_object(request)
+    account, document = id_in_path(request), await json_object(request)
     return answer(await request.app[NODE].act(lambda office: office.veto_refunds(account, document)))
 
 
 async def post_what_if(request: web.Request) -> web.Response:
-    account, document = request.match_info["id"], await json_object(request)
+    account, document = id_in_path(request), await json_object(request)
     return answer(await request.app[NODE].ask(lambda office: office.what_if(account, document)))
 
 
@@ -49,34 +49,26 @@ async def post_reconciliation(request: web.Request) -> web.Response:
 
 
 async def get_explanation(request: web.Request) -> web.Response:
-    text = request.match_info["id"]
+    text = id_in_path(request)
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise web.HTTPNotFound(text=f"{text} is not the number of a bill line")
     return answer(await request.app[NODE].ask(lambda office: office.explain(int(text))))
 
 
 async def get_focus(request: web.Request) -> web.Response:
-    month, filter = _month(request), Filter.parse(request.query)
+    month, filter = month_in_path(request), Filter.parse(request.query)
     items = await request.app[NODE].ask(lambda office: office.focus(month, filter))
     return answer({"items": items, "next": None})
 
 
 async def get_statement(request: web.Request) -> web.Response:
     """HTML for people; JSON for who asks for it."""
-    month, filter = _month(request), Filter.parse(request.query)
+    month, filter = month_in_path(request), Filter.parse(request.query)
     document = await request.app[NODE].ask(lambda office: office.statement(month, filter))
     if "application/json" in request.headers.get("Accept", ""):
         return answer(document)
     fields = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     return web.Response(text=statement_page(document), content_type="text/html", headers=fields)
-
-
-def _month(request: web.Request) -> str:
-    month = request.match_info["month"]
-    try:
-        return parse_month(month)
-    except ValueError:
-        raise web.HTTPNotFound(text=f"{month} is not a month like 2026-01") from None
 
 
 def add_billing_resources(app: web.Application) -> None:

@@ -7,9 +7,11 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin.access import Guard, require_own_page
 from gateway.admin.body import json_object
+from gateway.admin.client import client_of
 from gateway.admin.session import COOKIE, GUARD_FIELD, Sessions, clear_cookie, set_cookie
-from gateway.admin.token import Token
+from gateway.admin.watch import Watch
 from gateway.control.errors import Refusal
 
 _FOLDER = Path(__file__).with_name("console")
@@ -27,7 +29,7 @@ _TYPES: Final = {
 }
 
 
-def add_console(app: web.Application, token: Token, sessions: Sessions) -> None:
+def add_console(app: web.Application, guard: Guard, sessions: Sessions, watch: Watch) -> None:
     contents = {name: (_FOLDER / name).read_bytes() for name in _TYPES if (_FOLDER / name).exists()}
 
     def file(name: str) -> web.Response:
@@ -52,15 +54,16 @@ def add_console(app: web.Application, token: Token, sessions: Sessions) -> None:
 
     async def sign_in(request: web.Request) -> web.Response:
         _from_console(request)
+        require_own_page(request, watch)
         offered = (await json_object(request)).get("token")
-        if not isinstance(offered, str) or not token.matches(offered.strip()):
-            raise Refusal("unauthorized", "the token is wrong")
+        guard.require(offered.strip() if isinstance(offered, str) else "", client_of(request.remote))
         response = web.Response(status=204)
         set_cookie(response, request, sessions.open())
         return response
 
     async def sign_out(request: web.Request) -> web.Response:
         _from_console(request)
+        require_own_page(request, watch)
         sessions.close(request.cookies.get(COOKIE, ""))
         response = web.Response(status=204)
         clear_cookie(response)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from config.errors import Fault
 from gateway.admin.answer import NODE, answer
+from gateway.admin.body import json_content
 from gateway.control.errors import Refusal
 
 SINGLE: Final = "application/cloudevents+json"
@@ -30,10 +30,7 @@ async def _documents(request: web.Request) -> tuple[list[Any], bool]:
     content_type = request.content_type
     if content_type not in (SINGLE, BATCH, _BINARY):
         raise web.HTTPUnsupportedMediaType(text=f"events are {SINGLE}, {BATCH}, or binary mode with {_BINARY}")
-    try:
-        document = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise web.HTTPBadRequest(text=f"the content is not JSON: {error}") from None
+    document = await json_content(request)
     if content_type == SINGLE:
         return [document], False
     if content_type == BATCH:

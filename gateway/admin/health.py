@@ -17,7 +17,8 @@ async def readyz(request: web.Request) -> web.Response:
     """Traffic may be sent here."""
     if request.app[NODE].is_ready():
         return answer({"status": "ready"})
-    return problem(503, "not_ready", "workers are starting, or the node is draining", {"Retry-After": "1"})
+    why = "workers are starting, the node is draining, or another node has the store"
+    return problem(503, "not_ready", why, {"Retry-After": "1"})
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -37,6 +37,8 @@ class NodeState(Protocol):
     @property
     def was_reload_good(self) -> bool: ...
     @property
+    def owns_store(self) -> bool: ...
+    @property
     def reconcile_findings(self) -> int: ...
 
 
@@ -71,11 +73,13 @@ class NodeMetrics(Collector):
         failures.add_metric([], state.store_failures)
         reload = GaugeMetricFamily("tollgate_config_last_reload_good", "1: the running configuration is the file's.")
         reload.add_metric([], int(state.was_reload_good))
+        owned = GaugeMetricFamily("tollgate_store_owned", "0: another node has taken the store over.")
+        owned.add_metric([], int(state.owns_store))
         findings = GaugeMetricFamily(
             "tollgate_reconcile_findings", "Contradictions in the store at the last reconciliation; 0 as it should be."
         )
         findings.add_metric([], state.reconcile_findings)
-        yield from (restarts, serving, balance, lag, rate, failures, reload, findings)
+        yield from (restarts, serving, balance, lag, rate, failures, reload, owned, findings)
 
 
 def service_metrics(admitted: Admitted, targets: Sequence[TargetUp], *, is_openmetrics: bool = False) -> str:

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.admin import schemas
 from gateway.admin.answer import answer
 from gateway.admin.billing_schemas import SCHEMAS as BILLING_SCHEMAS
+from gateway.admin.body import KEY_CHARS_MAX
 from gateway.admin.events import BATCH, SINGLE
 from metering.events import EVENTS_MAX
 
@@ -19,8 +20,8 @@ _FILTERS: Final = {
     "instance": "items of this instance",
     "service": "items of this service",
     "month": "a local month, 2026-01",
-    "from": "from the hour of this time on, ISO 8601",
-    "to": "up to this time, exclusive, ISO 8601",
+    "from": "from the hour of this time on, RFC 3339, in the years 2000 to 2199",
+    "to": "up to this time, exclusive, RFC 3339, in the years 2000 to 2199",
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -185,7 +186,9 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "tollgate admin API",
             "version": version("tollgate"),
-            "description": "Money is a decimal string with 8 decimals; times are UTC, months are local.",
+            "description": "Money is a decimal string with 8 decimals; times are UTC, months are local. Times that are "
+            "handed in are RFC 3339, in the years 2000 to 2199. An amount is 1,000,000,000 at most, and so is the "
+            "balance that it makes (`too_large`).",
         },
         "security": [{"bearer": []}, {"session": []}],
         "paths": paths,
@@ -208,8 +211,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.content is not None:
         described["requestBody"] = {"required": True, "content": _content(operation.content)}
-    statuses = operation.refusals if operation.is_open else (401, *operation.refusals)
-    for status in statuses:
+    statuses = set(operation.refusals) if operation.is_open else {401, *operation.refusals}
+    if operation.filters or operation.is_money:
+        statuses.add(422)  # a filter that is none; a key that is none; what would be too large
+    for status in sorted(statuses):
         described["responses"][str(status)] = {
             "description": "A problem (RFC 9457)",
             "content": {"application/problem+json": {"schema": _reference("Problem")}},
@@ -237,7 +242,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "The same key again moves no more money and gives the first answer",
-                "schema": {"type": "string", "maxLength": 200},
+                "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX},
             }
         )
     return parameters

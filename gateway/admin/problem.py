@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from config.texts import escaped
 from gateway.control.errors import Refusal
 
 _log = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ _STATUS: Final = {
     "currency_unsupported": HTTPStatus.UNPROCESSABLE_ENTITY,
     "unauthorized": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "store_lost": HTTPStatus.SERVICE_UNAVAILABLE,
     "not_restarted": HTTPStatus.SERVICE_UNAVAILABLE,
     "refund_vetoed": HTTPStatus.FORBIDDEN,
+    "too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 _CODES: Final = {
     400: "bad_request",
@@ -50,7 +53,7 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
-        "detail": detail,
+        "detail": _sayable(detail),
         "request_id": request_id,
         **members,
     }
@@ -67,9 +70,16 @@ def refusal_problem(refusal: Refusal) -> web.Response:
     status = _STATUS.get(refusal.code, HTTPStatus.CONFLICT)
     members: dict[str, Any] = {}
     if refusal.faults:
-        members["errors"] = [{"path": fault.path, "message": fault.message} for fault in refusal.faults]
+        members["errors"] = [
+            {"path": _sayable(fault.path), "message": _sayable(fault.message)} for fault in refusal.faults
+        ]
     fields = {"WWW-Authenticate": 'Bearer realm="tollgate"'} if status == HTTPStatus.UNAUTHORIZED else None
     return problem(status, refusal.code, refusal.detail, fields, **members)
+
+
+def _sayable(text: str) -> str:
+    """What a client sent that was no UTF-8 is shown to it by its bytes: JSON has nothing else for them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _detail(request: web.Request, error: web.HTTPException) -> str:
@@ -91,8 +101,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         code = _CODES.get(error.status, HTTPStatus(error.status).name.lower())
-        fields = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        fields = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
         return problem(error.status, code, _detail(request, error), fields)
     except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s %s failed", request.method, escaped(request.path))
         return problem(500, "internal_error", "the node failed to answer; its log says why")

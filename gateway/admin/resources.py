@@ -9,9 +9,9 @@ from aiohttp import web
 
 from gateway.admin.answer import NODE, answer
 from gateway.admin.billing_resources import add_billing_resources
-from gateway.admin.body import idempotency_key, json_object
+from gateway.admin.body import id_in_path, idempotency_key, json_object, month_in_path
 from gateway.control.errors import Refusal, StartError
-from gateway.control.filter import Filter, parse_month
+from gateway.control.filter import Filter
 from gateway.control.office import Office
 
 Items = list[dict[str, Any]]
@@ -29,12 +29,12 @@ def _listing(question: Callable[[Office, Filter], Items]) -> Callable[[web.Reque
 
 
 async def get_account(request: web.Request) -> web.Response:
-    account = request.match_info["id"]
+    account = id_in_path(request)
     return answer(await request.app[NODE].ask(lambda office: office.account(account)))
 
 
 async def post_top_up(request: web.Request) -> web.Response:
-    account, document, key = request.match_info["id"], await json_object(request), idempotency_key(request)
+    account, document, key = id_in_path(request), await json_object(request), idempotency_key(request)
     return answer(await request.app[NODE].act(lambda office: office.top_up(account, document, key)), 201)
 
 
@@ -44,7 +44,7 @@ async def post_pack(request: web.Request) -> web.Response:
 
 
 async def post_pack_refund(request: web.Request) -> web.Response:
-    pack, key = request.match_info["id"], idempotency_key(request)
+    pack, key = id_in_path(request), idempotency_key(request)
     return answer(await request.app[NODE].act(lambda office: office.refund_pack(pack, key)), 201)
 
 
@@ -54,18 +54,14 @@ async def get_bills(request: web.Request) -> web.Response:
 
 
 async def get_bill_lines(request: web.Request) -> web.Response:
-    month = request.match_info["month"]
-    try:
-        parse_month(month)
-    except ValueError:
-        raise web.HTTPNotFound(text=f"{month} is not a month like 2026-01") from None
+    month = month_in_path(request)
     filter = Filter.parse(request.query)
     items = await request.app[NODE].ask(lambda office: office.bill_lines(month, filter))
     return answer({"items": items, "next": None})
 
 
 async def get_service(request: web.Request) -> web.Response:
-    service = request.match_info["id"]
+    service = id_in_path(request)
     return answer(await request.app[NODE].ask(lambda office: office.service(service)))
 
 
@@ -78,12 +74,12 @@ async def post_service(request: web.Request) -> web.Response:
 
 
 async def put_service(request: web.Request) -> web.Response:
-    service, document = request.match_info["id"], await json_object(request)
+    service, document = id_in_path(request), await json_object(request)
     return answer(await request.app[NODE].act(lambda office: office.change_service(service, document)))
 
 
 async def delete_service(request: web.Request) -> web.Response:
-    service = request.match_info["id"]
+    service = id_in_path(request)
     await request.app[NODE].act(lambda office: office.remove_service(service))
     return web.Response(status=204)
 

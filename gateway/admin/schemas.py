@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from config.money import AMOUNT_MAX_E8, E8
 from metering.events import AMOUNT_MAX, TEXT_CHARS_MAX, TYPE
 
 Schema = dict[str, Any]
@@ -14,7 +15,11 @@ NUMBER: Schema = {"type": "integer"}
 MAYBE_NUMBER: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
 MONEY: Schema = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{8}$"}
-MONEY_IN: Schema = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$"}
+MONEY_IN: Schema = {
+    "type": "string",
+    "pattern": r"^[0-9]{1,10}(\.[0-9]{1,8})?$",
+    "description": f"{AMOUNT_MAX_E8 // E8:,} at most",
+}
 TIME: Schema = {"type": "string", "format": "date-time"}
 MAYBE_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 _COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}

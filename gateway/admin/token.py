@@ -12,6 +12,8 @@ from typing import Final
 
 VARIABLE: Final = "TOLLGATE_ADMIN_TOKEN"
 _TOKEN_BYTES = 32
+# Sixteen letters and digits by chance have 82 bits: at thousands of tries a second nobody finds them.
+SOUND_CHARS_MIN: Final = 16
 
 
 def token_file(data_dir: Path) -> Path:
@@ -42,9 +44,10 @@ def open_token(data_dir: Path, environ: Mapping[str, str] = os.environ) -> str:
 
 
 class Token:
-    """Compares in constant time, whatever the length of what is offered."""
+    """Compares in constant time, whatever the length of what is offered. ``is_weak``: it could be guessed."""
 
     def __init__(self, token: str) -> None:
+        self.is_weak = len(token) < SOUND_CHARS_MIN
         self._digest = hashlib.sha256(token.encode()).digest()
 
     def matches(self, offered: str) -> bool:

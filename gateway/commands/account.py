@@ -7,8 +7,9 @@ from typing import Any
 
 import typer
 
+from gateway.commands.errors import CommandError
 from gateway.commands.options import Account, Admin, Config, Json, Key, desk
-from gateway.commands.output import Column, print_json, print_table
+from gateway.commands.output import Column, print_json, print_table, say
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
 
@@ -71,8 +72,11 @@ def top_up(
                 raise Refusal("not_found", f"which account? --account {' | '.join(ids)}")
             (account,) = ids
         done = asked.top_up(account, document, key)
-        balance = asked.account(account)
-    if json:
-        print_json(done)
-    else:
-        print_table(_COLUMNS, [balance])
+        if json:
+            print_json(done)
+            return
+        try:
+            print_table(_COLUMNS, [asked.account(account)])
+        except (CommandError, Refusal) as error:
+            # The money is in: what cannot be shown does not undo it.
+            say(f"the money is in; the balance cannot be shown: {error}")

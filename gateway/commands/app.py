@@ -13,6 +13,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import ConfigError
+from config.texts import escaped, is_storable
 from gateway.commands.account import accounts, top_up
 from gateway.commands.behind import explain, reconcile, what_if
 from gateway.commands.bill import bill
@@ -27,6 +28,7 @@ from gateway.commands.usage import usage
 from gateway.control.errors import ControlError, Refusal
 
 _REFUSED = 1
+_USAGE = 2
 # Set to see where an unforeseen error came from.
 _DEBUG_VARIABLE = "TOLLGATE_DEBUG"
 
@@ -72,6 +74,10 @@ def make_app(finder: Finder, commands: Mapping[str, Callable[..., Any] | typer.T
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 refused or found wrong, 2 usage. Never a traceback."""
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if not is_storable(word):
+            _refuse(f"an argument is no UTF-8: {word}")
+            return _USAGE
     try:
         code = app(args=arguments, standalone_mode=True)
     except SystemExit as end:
@@ -95,5 +101,5 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
 
 def _refuse(*lines: str) -> int:
     for line in lines:
-        sys.stderr.write(f"tollgate: {line}\n")
+        sys.stderr.write(f"tollgate: {escaped(line)}\n")
     return _REFUSED

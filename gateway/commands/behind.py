@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.options import Admin, Config, Json, desk
-from gateway.commands.output import Column, print_json, print_table
+from gateway.commands.output import Column, print_json, print_table, say
 from gateway.commands.pack import units
 
 Document = dict[str, Any]
@@ -116,6 +116,6 @@ def reconcile(
     elif found:
         print_table(_FINDING_COLUMNS, found)
     else:
-        typer.echo("the store agrees with itself", err=True)
+        say("the store agrees with itself")
     if found:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.options import Account, Admin, Config, Json, Key, desk
-from gateway.commands.output import Column, print_json, print_table
+from gateway.commands.output import Column, print_json, print_table, say
 from gateway.control.filter import Filter
 
 instances = typer.Typer(no_args_is_help=True, help="Instances of the node.")
@@ -112,4 +112,4 @@ def _say(done: dict[str, Any], as_json: bool, text: str) -> None:
     if as_json:
         print_json(done)
     else:
-        typer.echo(text, err=True)
+        say(text)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.admin.body import KEY_CHARS_MAX, is_key
 from gateway.commands.desk import Desk
 from gateway.commands.finding import ADMIN_VARIABLE, Finder
 
@@ -22,8 +23,19 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, in a stable shape.")]
 Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
 Month = Annotated[str | None, typer.Option("--month", metavar="YYYY-MM", help="Only this local month.")]
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not is_key(key):
+        raise typer.BadParameter(f"1 to {KEY_CHARS_MAX} characters, none of them a control character")
+    return key
+
+
 Key = Annotated[
-    str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key again moves no more money.")
+    str | None,
+    typer.Option(
+        "--idempotency-key", metavar="KEY", help="The same key again moves no more money.", callback=_checked_key
+    ),
 ]
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import orjson
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from config.texts import cell, escaped, escaped_json
 
 Document = dict[str, Any]
 
@@ -24,28 +27,34 @@ class Column(NamedTuple):
 
 
 def print_json(document: Any) -> None:
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(escaped_json(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()) + "\n")
 
 
 def print_table(columns: Sequence[Column], items: Iterable[Document], title: str | None = None) -> None:
     # A pipe has no width: there, lines are as long as they are.
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = None if title is None else Text(escaped(title), style="table.title")
+    table = Table(title=shown, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         # On a narrow terminal text folds; a number with its end cut off would be another number.
         justify: Literal["left", "right"] = "right" if column.is_number else "left"
         table.add_column(column.title, justify=justify, no_wrap=column.is_number, overflow="fold")
     for item in items:
-        table.add_row(*(Text(_text(column.show(item))) for column in columns))
+        table.add_row(*(Text(escaped(_text(column.show(item)))) for column in columns))
     console.print(table)
 
 
 def print_csv(columns: Sequence[tuple[str, Callable[[Document], Any]]], items: Iterable[Document]) -> None:
-    """RFC 4180, with a head line."""
+    """RFC 4180, with a head line. What a spreadsheet would take for a formula is quoted."""
     writer = csv.writer(sys.stdout)
     writer.writerow([name for name, _ in columns])
     for item in items:
-        writer.writerow(["" if (value := show(item)) is None else value for _, show in columns])
+        writer.writerow(["" if (value := show(item)) is None else cell(value) for _, show in columns])
+
+
+def say(text: str) -> None:
+    """To a person, beside the data."""
+    typer.echo(escaped(text), err=True)
 
 
 def _text(value: Any) -> str:

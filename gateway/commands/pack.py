@@ -8,7 +8,7 @@ import typer
 
 from config.units import parse_size
 from gateway.commands.options import Account, Admin, Config, Json, Key, desk
-from gateway.commands.output import Column, bytes_text, print_json, print_table
+from gateway.commands.output import Column, bytes_text, print_json, print_table, say
 from gateway.control.filter import Filter
 
 packs = typer.Typer(no_args_is_help=True, help="Resource packs.")
@@ -63,7 +63,7 @@ def refund(
     if json:
         print_json(done)
     else:
-        typer.echo(f"{pack} is refunded", err=True)
+        say(f"{pack} is refunded")
 
 
 @packs.command("buy")

@@ -118,11 +118,11 @@ class RemoteDesk:
         key: str | None = None,
         timeout_s: float = _TIMEOUT_S,
     ) -> Document:
-        fields = {"Accept": "application/json"}
+        fields: dict[str, str | bytes] = {"Accept": "application/json"}
         if self._token:
             fields["Authorization"] = f"Bearer {self._token}"
         if key:
-            fields["Idempotency-Key"] = key
+            fields["Idempotency-Key"] = key.encode()
         content = None
         if document is not None:
             content = orjson.dumps(document)
@@ -137,7 +137,7 @@ class RemoteDesk:
         )
 
     def _exchange(
-        self, method: str, path: str, content: bytes | None, fields: dict[str, str], timeout_s: float
+        self, method: str, path: str, content: bytes | None, fields: dict[str, str | bytes], timeout_s: float
     ) -> tuple[int, Document]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "", self._parts.port, timeout=timeout_s)

@@ -6,7 +6,7 @@ import typer
 
 from gateway.commands.errors import NodeUnreachable
 from gateway.commands.options import Admin, Config, Json, desk
-from gateway.commands.output import print_json
+from gateway.commands.output import print_json, say
 from gateway.commands.remote import RemoteDesk
 
 
@@ -20,4 +20,4 @@ def restart(context: typer.Context, json: Json = False, admin: Admin = None, con
         print_json(node)
     else:
         workers = sum(len(slots) for slots in node["pools"].values())
-        typer.echo(f"{workers} workers of {len(node['pools'])} pools are restarted", err=True)
+        say(f"{workers} workers of {len(node['pools'])} pools are restarted")

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 import uvloop
 
 from config.loading import load_settings
+from config.texts import escaped
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
+
+_LOOP_THREADS: Final = "64"
+
+
+class PlainLines(logging.Formatter):
+    """What came from outside and is in a message, or in an error's text, does not act on a terminal. A message is a
+    line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, exc_info: Any) -> str:
+        return escaped(super().formatException(exc_info), in_lines=True)
 
 
 def serve_command(wiring: Wiring) -> Callable[..., None]:
@@ -21,19 +37,32 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
 
     def serve(
         config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The node's configuration.")],
+        take_over: Annotated[
+            bool,
+            typer.Option(
+                "--take-over", help="Take the store from another node, though it may be alive: it writes no more then."
+            ),
+        ] = False,
         log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the node until SIGTERM or Ctrl-C. SIGHUP reads the file again."""
         level = logging.getLevelNamesMapping().get(log_level.upper())
         if level is None:
             raise typer.BadParameter(f"{log_level} is no log level", param_hint="--log-level")
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        lines = logging.StreamHandler()
+        lines.setFormatter(PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=level, handlers=[lines])
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
+        # Names of probes and receivers are looked up on the loop's threads, of which half may wait: of four, two names
+        # whose servers do not answer would hold up all others. Not in os.environ: workers have their own number.
+        os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
         async def live() -> None:
-            await Control(config, settings, wiring, announce=lambda text: typer.echo(text, err=True)).run()
+            await Control(
+                config, settings, wiring, announce=lambda text: typer.echo(text, err=True), take_over=take_over
+            ).run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())

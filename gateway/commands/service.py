@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from config.documents import FILE_BYTES_MAX, parse_document, read_document, unclear_in
 from config.errors import ConfigError, Fault
 from gateway.commands.options import Account, Admin, Config, Json, desk
-from gateway.commands.output import Column, print_json, print_table
+from gateway.commands.output import Column, print_json, print_table, say
 from gateway.control.filter import Filter
 
 services = typer.Typer(no_args_is_help=True, help="Services of the node.")
@@ -74,15 +74,17 @@ def remove(
     """Remove a service that was added over the API."""
     with desk(context, admin, config) as asked:
         asked.remove_service(service)
-    typer.echo(f"{service} is removed", err=True)
+    say(f"{service} is removed")
 
 
 def _read(file: Path) -> dict[str, Any]:
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError([Fault(str(file), f"is no YAML: {error}")]) from None
+    if str(file) == "-":
+        document = parse_document(sys.stdin.buffer.read(FILE_BYTES_MAX + 1), "-")
+    else:
+        document = read_document(file)
     if not isinstance(document, dict):
         raise ConfigError([Fault(str(file), "has to be one service")])
+    faults = list(unclear_in(document))
+    if faults:
+        raise ConfigError(faults)
     return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -26,9 +27,10 @@ from gateway.control.operations import (
     parsed,
 )
 from gateway.control.ports import Biller, Wiring
-from metering.clock import Clock
+from metering.clock import Clock, hour_of
 from metering.usage import usage_rows
 
+_log = logging.getLogger(__name__)
 Document = dict[str, Any]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,9 +57,8 @@ class BillingOffice:
     def give_voucher(self, account: str, document: Document, key: str | None) -> Document:
         """``document``: {"id", "amount", "expires_at"}."""
         wish = parsed(VoucherGrant, document)
-        expires_at = int(wish.expires_at.timestamp())
         return self._billing(
-            self._biller.give_voucher, account, wish.id, wish.amount, expires_at, self._clock.now(), key
+            self._biller.give_voucher, account, wish.id, wish.amount, wish.expires_at, self._clock.now(), key
         )
 
     def buy_instance(self, document: Document, key: str | None) -> Document:
@@ -86,9 +87,14 @@ class BillingOffice:
             now=self._clock.now(),
             idem=key,
         )
-        may_serve = self._biller.entitlements().get(wish.id, False)
-        if served is not None and may_serve:
-            self._instance_book.add(served)
+        try:
+            may_serve = self._biller.entitlements().get(wish.id, False)
+            if served is not None and may_serve:
+                self._instance_book.add(served)
+        except Exception:
+            # It is paid, and answered so; with the same key again it is made to serve.
+            _log.exception("%s is bought, and could not be made to serve", wish.id)
+            may_serve = False
         is_known = self._instance_book.has(wish.id) or any(one.id == wish.id for one in self.settings.instances)
         return {**done, "serving": may_serve and is_known}
 
@@ -122,7 +128,7 @@ class BillingOffice:
         return self._billing(
             self._biller.adjust,
             account,
-            hour=int(wish.hour.timestamp()) // 3600,
+            hour=hour_of(wish.hour),
             instance=wish.instance,
             meter=wish.meter,
             amount_e8=wish.amount,
@@ -209,7 +215,9 @@ class BillingOffice:
         try:
             return operation(*args, **kwargs)
         except self._wiring.refused as refused:
-            raise Refusal(getattr(refused, "code", "refused"), getattr(refused, "detail", str(refused))) from None
+            code, detail = getattr(refused, "code", "refused"), getattr(refused, "detail", str(refused))
+            field = getattr(refused, "field", None)
+            raise Refusal(code, detail, [Fault(field, detail)] if field else ()) from None
 
 
 def share_text(part: int, whole: int) -> str | None:

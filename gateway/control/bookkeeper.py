@@ -43,11 +43,11 @@ class Bookkeeper:
     Other threads may read these.
     """
 
-    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles) -> None:
+    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles, *, take_over: bool = False) -> None:
         data_dir = Path(settings.node.data_dir)
         self.settings = settings
         self.files = SnapshotFiles(data_dir)
-        self.store = Store(settings, wiring)
+        self.store = Store(settings, wiring, take_over=take_over)
         self.limits = LimitView(self.files, self.store.clock, settings.billing.timezone)
         self.store.office.limit_rows = self.limits.rows
         self.entitlements: Mapping[str, bool] = {}
@@ -87,9 +87,12 @@ class Bookkeeper:
         try:
             store.biller.settle(store.clock.now(), store.collector.sealed_through)
         finally:
-            # An account that cannot be settled does not hide what became of the others.
-            self._reconcile_daily()
-            self.look()
+            # An account that cannot be settled does not hide what became of the others, and neither does a store that
+            # cannot be added up.
+            try:
+                self._reconcile_daily()
+            finally:
+                self.look()
 
     def _reconcile_daily(self) -> None:
         """Once a day of the node's clock, and at the start: what disagrees is marked again, and an alarm (C.5)."""
@@ -103,8 +106,14 @@ class Bookkeeper:
             _log.error("the store contradicts itself: %s", finding)
 
     def act(self, action: Callable[[Office], T]) -> T:
+        # First: some of what is done is in files, which no transaction fences.
+        self.store.ownership.require()
         done = action(self.store.office)
-        self.look()
+        try:
+            self.look()
+        except Exception:
+            # What is done is committed, and answered so. How accounts stand is looked at again at the next tick.
+            _log.exception("a change is made, and what became of the accounts could not be looked at")
         return done
 
     def look(self) -> None:

@@ -11,26 +11,24 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from config.errors import ConfigError
 from config.loading import load_settings
 from config.schema import Settings
 from gateway.admin.app import AdminServer, make_app
-from gateway.admin.metrics import NodeMetrics, service_metrics
-from gateway.admin.token import open_token
+from gateway.admin.token import SOUND_CHARS_MIN, Token, open_token
 from gateway.compiled import CompileError, is_used
 from gateway.control.banner import banner
 from gateway.control.bookkeeper import Bookkeeper, collect_pause_s
-from gateway.control.errors import DataDirBusy, StartError
+from gateway.control.data_dir import open_data_dir
+from gateway.control.descriptors import open_what_may_be
+from gateway.control.errors import DataDirBusy, Refusal, StartError
+from gateway.control.fixed import fixed_changes
 from gateway.control.lock import DataDirLock
+from gateway.control.node_view import NodeView
 from gateway.control.office import Office
 from gateway.control.pools import PoolSpec, pool_specs
 from gateway.control.ports import Wiring
@@ -41,13 +39,12 @@ from gateway.control.store_thread import StoreThread
 from gateway.control.supervisor import Supervisor
 from gateway.control.target_health import TargetHealth
 from gateway.notify.notifier import Notifier
-from metering.exposition import is_openmetrics_type, usage_metrics
-from metering.self_metrics import MeteringMetrics
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-WORKER_COMMAND: Final = (sys.executable, "-m", "gateway.worker")
+# -P: not from the working directory, which may have a `config.py` of its own, or of somebody else's.
+WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "gateway.worker")
 
 # A settlement within one virtual minute or one real second, whichever is longer (DESIGN 1.7).
 _SETTLE_INTERVAL_VIRTUAL_S = 60.0
@@ -72,14 +69,16 @@ class Control:
         wiring: Wiring,
         announce: Callable[[str], None],
         worker_command: Sequence[str] = WORKER_COMMAND,
+        *,
+        take_over: bool = False,
     ) -> None:
-        self.store_failures = 0
-        self.was_reload_good = True
+        """Raises StartError where the data_dir is another user's."""
         self._config = config
         self._settings = settings
         self._wiring = wiring
         self._announce = announce
         self._data_dir = Path(settings.node.data_dir)
+        open_data_dir(self._data_dir, settings.store.url)
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._hang_up = asyncio.Event()
@@ -88,13 +87,17 @@ class Control:
         self._changing = asyncio.Lock()  # one change of what the workers serve at a time
         self._gone_writers: list[str] = []
         self._thread = StoreThread()
+        self._beats = StoreThread()  # a settlement may hold up the other for longer than a heartbeat may be late
+        self._take_over = take_over
+        self._store_jobs: list[asyncio.Task[None]] = []
+        self._is_lost = False
         self._run_files = RunFiles(self._data_dir)
         prefix = f"{settings.node.name}:{secrets.token_hex(8)}"
         self._targets = TargetHealth(lambda down: self._supervisor.publish_targets(down))
         self._prober = Prober(self._targets)
         self._supervisor = Supervisor(worker_command, prefix, self._run_files, self._on_writer_gone, self._targets.told)
-        self._registry = CollectorRegistry()
         self._books: Bookkeeper  # from the start of _serve on
+        self._view: NodeView  # likewise
         self._pools_of: Settings | None = None  # the settings that the running pools are of
 
     # The life
@@ -112,13 +115,16 @@ class Control:
         loop.add_signal_handler(signal.SIGUSR2, self._restart_asked.set)
         with await self._lock():
             try:
-                self._books = await self._thread.run(Bookkeeper, self._settings, self._wiring, self._run_files)
+                self._books = await self._thread.run(
+                    Bookkeeper, self._settings, self._wiring, self._run_files, take_over=self._take_over
+                )
                 try:
                     await self._serve()
                 finally:
                     await self._thread.run(self._books.close)
             finally:
                 self._thread.close()
+                self._beats.close()
 
     async def _lock(self) -> DataDirLock:
         """The data_dir, waiting for a command that has it for a moment."""
@@ -141,21 +147,24 @@ class Control:
             self._supervisor.kill()
 
     async def _serve(self) -> None:
-        self._registry.register(MeteringMetrics(self._books.store.collector))
-        self._registry.register(NodeMetrics(self))
-        admin = AdminServer(make_app(self, open_token(self._data_dir)))
+        self._view = NodeView(self._settings.node.name, self._books, self._supervisor, self._targets)
+        admin = self._admin()
         bind = self._settings.admin.bind
         url = await admin.start(bind.host, bind.port)
         predecessors = Predecessors(self._run_files, self._gone_writers.append)
-        notifier = Notifier(self._books.store.biller, lambda: self._settings, self._data_dir, self._thread.run)
+        notifier = Notifier(self._books.store.biller, lambda: self._settings, self._data_dir, self._of_store)
+        beat = asyncio.get_running_loop().create_task(self._beat_on(), name="beat")
         try:
             async with asyncio.TaskGroup() as tasks:
-                jobs = [
-                    tasks.create_task(self._start(predecessors, url), name="start"),
+                self._store_jobs = [
                     tasks.create_task(self._collect_on(), name="collect"),
                     tasks.create_task(self._settle_on(), name="settle"),
-                    tasks.create_task(self._restart_on(), name="restart"),
                     tasks.create_task(notifier.run(), name="notify"),
+                ]
+                jobs = [
+                    tasks.create_task(self._start(predecessors, url), name="start"),
+                    tasks.create_task(self._restart_on(), name="restart"),
+                    *self._store_jobs,
                 ]
                 await self._stop.wait()
                 _log.info("draining, for %g s at most", self._settings.drain)
@@ -172,6 +181,15 @@ class Control:
                 await predecessors.drain(self._settings.drain)
             await admin.stop()
             await self._farewell()
+            beat.cancel()
+            await asyncio.wait({beat})
+
+    def _admin(self) -> AdminServer:
+        token = open_token(self._data_dir)
+        if Token(token).is_weak:
+            _log.warning("the admin token is shorter than %d characters, and could be guessed", SOUND_CHARS_MIN)
+        hosts = self._settings.admin.hosts
+        return AdminServer(make_app(self, token, hosts=hosts, watch=self._view.watch, descriptors=open_what_may_be()))
 
     async def _start(self, predecessors: Predecessors, admin_url: str) -> None:
         """Bring the workers up; then let those of an earlier control process go. Goes on as the reload loop."""
@@ -198,6 +216,9 @@ class Control:
 
     async def _farewell(self) -> None:
         """The last counts into the store."""
+        if self._has_lost():
+            _log.warning("what was counted last stays in %s: the store is another node's", self._data_dir)
+            return
         try:
             async with asyncio.timeout(_FAREWELL_S_MAX):
                 await self._collect()
@@ -210,6 +231,30 @@ class Control:
 
     # Loops
 
+    async def _beat_on(self) -> None:
+        """Until the last counts are in the store: who is silent may lose it."""
+        ownership = self._books.store.ownership
+        while not self._has_lost():
+            await asyncio.sleep(ownership.beat_interval_s)
+            try:
+                await self._beats.run(ownership.beat)
+            except Exception as error:
+                if not self._has_lost():
+                    _log.warning("a heartbeat did not reach the store: %s", error)
+
+    def _has_lost(self) -> bool:
+        """Another node has the store. What was to be done on it ends; the workers serve and count on."""
+        lost_to = self._books.store.ownership.lost_to
+        if lost_to is not None and not self._is_lost:
+            self._is_lost = True
+            _log.error("the store was taken over by %s: this node writes it no more, and takes no changes. Its workers "
+                       "serve on by what they have, and what they count stays in %s. Stop it, or start it again once "
+                       "the other has ended", lost_to, self._data_dir)  # fmt: skip
+            self._view.owns_store = False
+            for job in self._store_jobs:
+                job.cancel()
+        return self._is_lost
+
     async def _collect_on(self) -> None:
         while True:
             await self._guarded(self._collect)
@@ -221,7 +266,7 @@ class Control:
         del self._gone_writers[: len(gone)]
 
     async def _settle_on(self) -> None:
-        interval_s = max(_SETTLE_INTERVAL_VIRTUAL_S / self.clock_rate, _SETTLE_INTERVAL_S_MIN)
+        interval_s = max(_SETTLE_INTERVAL_VIRTUAL_S / self._view.clock_rate, _SETTLE_INTERVAL_S_MIN)
         while True:
             await self._guarded(self._settle)
             await asyncio.sleep(interval_s)
@@ -239,7 +284,9 @@ class Control:
         try:
             await job()
         except Exception:
-            self.store_failures += 1
+            if self._has_lost():
+                return
+            self._view.store_failures += 1
             _log.exception("the store failed; the next turn tries again")
 
     # What the workers serve
@@ -271,22 +318,27 @@ class Control:
         try:
             settings = await asyncio.to_thread(load_settings, self._config)
         except ConfigError as error:
-            self.was_reload_good = False
+            self._view.was_reload_good = False
             _log.error("%s is not taken up:", self._config)
             for fault in error.faults:
                 _log.error("%s", fault)
             return
+        except Exception as error:
+            # No descriptor to read it by, a nesting without end: the node goes on by what it has.
+            self._view.was_reload_good = False
+            _log.error("%s is not taken up: %s: %s", self._config, type(error).__name__, error)
+            return
         before = self._settings
-        for name in _fixed_changes(before, settings):
+        for name in fixed_changes(before, settings):
             _log.warning("%s changed: takes effect at the next start", name)
         async with self._changing:
             try:
                 await self._take_up(settings)
-                self.was_reload_good = True
+                self._view.was_reload_good = True
                 _log.info("%s is taken up", self._config)
             except Exception as error:
                 # An address in use, a store that is away: back to what was.
-                self.was_reload_good = False
+                self._view.was_reload_good = False
                 _log.error("%s is not taken up: %s", self._config, error, exc_info=not isinstance(error, StartError))
                 await self._guarded(lambda: self._take_up(before))
 
@@ -300,13 +352,26 @@ class Control:
     # For the admin API
 
     async def ask(self, question: Callable[[Office], T]) -> T:
-        return await self._thread.run(lambda: question(self._books.store.office))
+        return await self._of_store(lambda: question(self._books.store.office))
+
+    async def _of_store(self, job: Callable[[], T]) -> T:
+        """Raises Refusal `store_lost`."""
+        try:
+            if not self._has_lost():
+                return await self._thread.run(job)
+        except self._wiring.store_lost:
+            self._has_lost()
+        raise Refusal("store_lost", f"the store is another node's: {self._books.store.ownership.lost_to}")
 
     async def act(self, action: Callable[[Office], T]) -> T:
         async with self._changing:
-            done = await self._thread.run(lambda: self._books.act(action))
-            await self._publish()
-            await self._follow_instances()
+            done = await self._of_store(lambda: self._books.act(action))
+            try:
+                await self._publish()
+                await self._follow_instances()
+            except Exception:
+                # It is committed, and answered so; the next tick publishes it.
+                _log.exception("a change is made, and could not be published to the workers")
         if not await self._supervisor.applied(_APPLY_S_MAX):
             _log.warning("not every worker has applied the change after %g s", _APPLY_S_MAX)
         return done
@@ -318,68 +383,11 @@ class Control:
         _log.info("the workers are restarted")
 
     def is_ready(self) -> bool:
-        return self._has_started and not self._stop.is_set() and self._supervisor.is_serving()
+        has_store = not self._is_lost and not self._stop.is_set()
+        return self._has_started and has_store and self._supervisor.is_serving()
 
     def describe(self) -> dict[str, Any]:
-        now = datetime.fromtimestamp(self._books.store.clock.now(), UTC)
-        return {
-            "node": self._settings.node.name,
-            "version": version("tollgate"),
-            "is_compiled": is_used(),
-            "is_ready": self.is_ready(),
-            "clock": {"rate": self.clock_rate, "now": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
-            "pools": self._supervisor.pools(),
-        }
+        return self._view.describe(is_ready=self.is_ready())
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
-        node = encode(self._registry)
-        is_openmetrics = is_openmetrics_type(content_type)
-        totals, admitted = self._books.store.collector.totals, self._books.limits.admitted
-        targets = list(self._targets.states())
-
-        def of_services() -> bytes:
-            usage = usage_metrics(totals, is_openmetrics=is_openmetrics)
-            return (usage + service_metrics(admitted, targets, is_openmetrics=is_openmetrics)).encode()
-
-        # The many series on a thread: the loop goes on meanwhile.
-        return await asyncio.to_thread(of_services) + node, content_type
-
-    # For the metrics
-
-    @property
-    def restarts(self) -> Mapping[str, int]:
-        return self._supervisor.restarts
-
-    @property
-    def workers_serving(self) -> Mapping[str, int]:
-        pools = self._supervisor.pools()
-        return {pool: sum(slot["is_serving"] for slot in slots) for pool, slots in pools.items()}
-
-    @property
-    def balances(self) -> Sequence[tuple[str, str, int]]:
-        return self._books.balances
-
-    @property
-    def settlement_lag_s(self) -> float:
-        return self._books.lag_s
-
-    @property
-    def reconcile_findings(self) -> int:
-        return len(self._books.findings)
-
-    @property
-    def clock_rate(self) -> float:
-        return self._books.store.clock.rate
-
-
-def _fixed_changes(before: Settings, after: Settings) -> list[str]:
-    """What a running node cannot change."""
-    pairs = {
-        "node": (before.node, after.node),
-        "admin": (before.admin, after.admin),
-        "store": (before.store, after.store),
-        "billing": (before.billing, after.billing),
-        "clock": (before.clock, after.clock),
-    }
-    return [name for name, (old, new) in pairs.items() if old != new]
+        return await self._view.exposition(accept)

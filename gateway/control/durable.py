@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace ``path``. With ``durable`` it is on the disk, name and content, when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:

@@ -18,6 +18,10 @@ class DataDirBusy(ControlError):
     """Another control process lives on this data_dir."""
 
 
+class StoreBusy(ControlError):
+    """Another node is alive on the store."""
+
+
 class StartError(ControlError):
     """The node cannot start, or take up a new configuration: an address in use, no right to bind, no worker."""
 

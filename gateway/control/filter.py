@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from config.errors import Fault
+from config.instants import instant_text, parse_instant, parse_month
+from config.texts import is_storable
 from gateway.control.errors import Refusal
 
-_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\Z")
 _HOUR_S = 3600
 
 
@@ -30,9 +29,9 @@ class Filter:
     def parse(cls, query: Mapping[str, str]) -> Filter:
         """From a query string's fields. Raises Refusal `invalid` with every fault; an unknown field is one."""
         parsers: dict[str, tuple[str, Callable[[str], Any]]] = {
-            "account": ("account", str),
-            "instance": ("instance", str),
-            "service": ("service", str),
+            "account": ("account", _id),
+            "instance": ("instance", _id),
+            "service": ("service", _id),
             "month": ("month", parse_month),
             "from": ("from_hour", _first_hour),
             "to": ("to_hour", _end_hour),
@@ -55,8 +54,8 @@ class Filter:
     def query(self) -> dict[str, str]:
         """The query string's fields: the inverse of ``parse``."""
         query = {name: getattr(self, name) for name in ("account", "instance", "service", "month")}
-        query["from"] = None if self.from_hour is None else _text(self.from_hour)
-        query["to"] = None if self.to_hour is None else _text(self.to_hour)
+        query["from"] = None if self.from_hour is None else instant_text(_HOUR_S * self.from_hour)
+        query["to"] = None if self.to_hour is None else instant_text(_HOUR_S * self.to_hour)
         return {name: value for name, value in query.items() if value is not None}
 
     def select(self, items: Iterable[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
@@ -66,32 +65,19 @@ class Filter:
 
     def holds_hour(self, text: str) -> bool:
         """Whether an hour (`2026-01-15T09:00:00Z`) lies in the asked range."""
-        hour = _instant(text) // _HOUR_S
-        return (self.from_hour is None or hour >= self.from_hour) and (self.to_hour is None or hour < self.to_hour)
-
-
-def parse_month(text: str) -> str:
-    """`2026-01`. Raises ValueError."""
-    if not _MONTH.match(text):
-        raise ValueError("not a month like 2026-01")
-    return text
-
-
-def _instant(text: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("not a time like 2026-01-15T09:00:00Z") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+        asked = self.query()  # Texts of one form sort as time goes.
+        return asked.get("from", "") <= text and ("to" not in asked or text < asked["to"])
 
 
 def _first_hour(text: str) -> int:
-    return _instant(text) // _HOUR_S
+    return parse_instant(text) // _HOUR_S
 
 
 def _end_hour(text: str) -> int:
-    return -(-_instant(text) // _HOUR_S)
+    return -(-parse_instant(text) // _HOUR_S)
 
 
-def _text(hour: int) -> str:
-    return datetime.fromtimestamp(hour * _HOUR_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _id(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("is no text")
+    return text

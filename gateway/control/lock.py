@@ -9,7 +9,7 @@ from types import TracebackType
 
 from gateway.control.errors import DataDirBusy
 
-_MODE = 0o644
+_MODE = 0o600
 
 
 class DataDirLock:
@@ -17,7 +17,7 @@ class DataDirLock:
 
     def __init__(self, data_dir: Path) -> None:
         run_dir = data_dir / "run"
-        run_dir.mkdir(parents=True, exist_ok=True)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # flock and not lockf: closing any other descriptor of the file would drop a lockf. Not inherited by workers.
         self._fd = os.open(run_dir / "control.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from config.catalog import Catalog
-from config.money import format_e8, parse_e8
+from config.money import format_e8, read_e8
 from config.prices import PriceBook
 from config.schema import Settings
 from gateway.control.billing_office import BillingOffice
@@ -23,7 +23,7 @@ from gateway.control.orders import pack_purchase, top_up_amounts
 from gateway.control.ports import Biller, Wiring
 from gateway.control.services import ServiceBook
 from gateway.control.traffic import traffic_rows
-from metering.clock import Clock
+from metering.clock import Clock, hour_of
 from metering.collector import Collector
 from metering.events import EventsInvalid, parse_events
 from metering.ingestion import ingest
@@ -179,10 +179,12 @@ class Office(BillingOffice):
 
     def count_events(self, documents: list[Any], *, is_batch: bool) -> Document:
         """CloudEvents of usage metered elsewhere. Raises Refusal `invalid` with every fault, and counts none then."""
-        known = {one["id"]: (one["account"], one["region"]) for one in self.instances(Filter())}
+        places = {one.id: (one.account, one.region) for one in self.settings.instances}
+        places.update(self._biller.places())
+        begins = {one.id: hour_of(one.activated_at) for one in self.settings.accounts}
         now = self._clock.now()
         try:
-            events = parse_events(documents, now, known.get, is_batch=is_batch)
+            events = parse_events(documents, now, places.get, is_batch=is_batch, begin_of=begins.get)
             done = ingest(self._engine, events, now, is_batch=is_batch)
         except EventsInvalid as error:
             raise Refusal("invalid", "the events are not valid; none was counted", error.faults) from None
@@ -227,7 +229,7 @@ class Office(BillingOffice):
 def _account_summary(document: Document) -> Document:
     """``balance`` is the total that arrears are judged by: what is held counts (B47)."""
     wallet = document["wallet"]
-    balance_e8 = sum(parse_e8(amount, signed=True) for amount in wallet.values())
+    balance_e8 = sum(map(read_e8, wallet.values()))
     return {
         "id": document["id"],
         "state": document["state"],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from config.bounds import Many, Text
 from config.catalog import Strict
 from config.documents import faults_of
-from config.prices import Money
+from config.instants import parse_month
+from config.prices import PACK_UNITS_MAX, Money
 from config.schema import Entry, Prepaid
-from config.values import Address, ByteSize, Id, Qps, Share
+from config.texts import is_plain
+from config.values import Address, BodyMax, Id, Instant, Qps, Share
 from gateway.control.errors import Refusal
-from gateway.control.filter import parse_month
 
 M = TypeVar("M", bound=Strict)
 
@@ -20,25 +22,32 @@ Meter = Literal["calls", "egress_client", "egress_backend", "instance_seconds"]
 Months = Annotated[int, Field(ge=1, le=60)]
 
 
+def _plain(text: str) -> str:
+    """It is shown on bills, in terminals and spreadsheets."""
+    if not is_plain(text):
+        raise ValueError("has control characters")
+    return text
+
+
 class VoucherGrant(Strict):
     id: Id
     amount: Money
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 class InstancePurchase(Strict):
     """A dedicated one; `price` a month or a second, else the price book's. From `entry` on: as in the file."""
 
-    account: str
+    account: Text
     id: Id
-    spec: str
-    region: str
+    spec: Text
+    region: Text
     charge: Literal["payg"] | Prepaid = "payg"
     price: Money | None = None
-    entry: tuple[Entry, ...] | None = Field(default=None, min_length=1, max_length=16)
+    entry: Annotated[Many[Entry], Field(min_length=1, max_length=16)] | None = None
     qps: Qps | None = None
     workers: int | None = Field(default=None, ge=1, le=64)
-    body_max: ByteSize | None = None
+    body_max: BodyMax | None = None
     egress_ip: Address | None = None
     access_log: Share | None = None
 
@@ -54,11 +63,11 @@ class Renewal(Strict):
 class Adjustment(Strict):
     """`amount` is given back."""
 
-    hour: AwareDatetime
-    instance: str
+    hour: Instant
+    instance: Text
     meter: Meter
     amount: Annotated[Money, Field(gt=0)]
-    reason: str = Field(min_length=3, max_length=500, pattern=r"\S")
+    reason: Annotated[str, Field(min_length=3, max_length=500, pattern=r"\S"), AfterValidator(_plain)]
 
 
 class Veto(Strict):
@@ -67,7 +76,7 @@ class Veto(Strict):
 
 class WishedPack(Strict):
     meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1, le=2**60)
+    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
     months: Months
     price: Money
 
@@ -75,10 +84,10 @@ class WishedPack(Strict):
 class WhatIf(Strict):
     """At least one wish beside the month."""
 
-    month: Annotated[str, BeforeValidator(parse_month)]
+    month: Annotated[str, AfterValidator(parse_month)]
     price_book: Literal["usd", "cny"] | None = None
     pack: WishedPack | None = None
-    spec: str | None = None
+    spec: Text | None = None
 
 
 def parsed(model: type[M], document: dict[str, Any]) -> M:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.errors import Fault
-from config.money import parse_e8
-from config.prices import PriceBook
+from config.money import parse_amount_e8
+from config.prices import PACK_UNITS_MAX, PriceBook
 from gateway.control.errors import Refusal
 
 Document = dict[str, Any]
@@ -80,10 +80,10 @@ def _offered(document: Document, price_book: PriceBook, faults: list[Fault]) -> 
 def _described(document: Document, faults: list[Fault]) -> tuple[str, int, int, int]:
     faults += _unknown(document, ("account", "meter", "quantity", "months", "price", "source"))
     meter = document.get("meter")
-    if meter not in _ID_PREFIX:
+    if not isinstance(meter, str) or meter not in _ID_PREFIX:
         faults.append(Fault("meter", "has to be calls or egress"))
         meter = "calls"
-    quantity = _count(document, "quantity", 2**62, faults)
+    quantity = _count(document, "quantity", PACK_UNITS_MAX, faults)
     months = _count(document, "months", _MONTHS_MAX, faults)
     return meter, quantity, months, _money(document, "price", faults)
 
@@ -101,7 +101,7 @@ def _money(document: Document, name: str, faults: list[Fault]) -> int:
         faults.append(Fault(name, "is missing"))
         return 0
     try:
-        return parse_e8(document[name])
+        return parse_amount_e8(document[name])
     except ValueError as error:
         faults.append(Fault(name, str(error)))
         return 0

@@ -8,12 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from config import schema
 from config.schema import Settings
+from gateway.control.errors import StartError
 from gateway.control.listeners import Place
 from gateway.entry.tls import TlsSettings
 
 SHARED: Final = "shared"
+# Linux takes one argument of 128 KiB (MAX_ARG_STRLEN); some is for paths and the writer's name.
+_BOOT_BYTES_MAX: Final = 120 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,15 @@ class PoolSpec:
             "access_log": self.access_log,
             "tracing": self.tracing,
         }
+
+    def require_startable(self) -> None:
+        """Raises StartError where a worker's document is longer than the system passes on to a process."""
+        document = self.boot(0, "", 0, [0] * len(self.entries), Path())
+        if (size := len(orjson.dumps(document))) > _BOOT_BYTES_MAX:
+            raise StartError(
+                f"what workers of {self.pool} are started with takes {size} bytes, of {_BOOT_BYTES_MAX}: fewer "
+                "trusted_proxies, entries, certificates, or addresses in proxy_protocol_from are possible"
+            )
 
 
 def pool_specs(settings: Settings, clock: dict[str, Any], limit_table: Callable[[str], Path]) -> list[PoolSpec]:

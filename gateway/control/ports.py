@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,10 @@ class Biller(Protocol):
 
     def entitlements(self) -> Mapping[str, bool]:
         """By instance: may it serve."""
+        ...
+
+    def places(self) -> Mapping[str, tuple[str, str]]:
+        """By instance, those that were too: its account and region."""
         ...
 
     def ended_instances(self) -> set[str]:
@@ -139,8 +143,19 @@ class Biller(Protocol):
 
     # Notifications (`now` is the machine's own time)
 
-    def due_notifications(self, channels: Mapping[str, Sequence[str]], now: int, most: int) -> list[Document]:
-        """What is to be tried over which channel; ``channels`` are those of each account."""
+    def due_notifications(
+        self,
+        channels: Mapping[str, Sequence[str]],
+        now: int,
+        over: str,
+        most: int,
+        of_account: int = 1,
+        busy: Collection[str] = (),
+    ) -> list[Document]:
+        """What is to be tried over a channel: so many at most, and of an account that is not ``busy`` so many.
+
+        ``channels`` are those of each account. What is given out is not given out again for a minute.
+        """
         ...
 
     def note_delivery(self, notification: int, channel: str, now: int, error: str | None) -> bool:
@@ -148,9 +163,39 @@ class Biller(Protocol):
         ...
 
 
+class Ownership(Protocol):
+    """A process's hold of the store. Each call raises ``Wiring.store_lost`` where another has taken it over, as does
+    every transaction of the engine. On any thread."""
+
+    @property
+    def beat_interval_s(self) -> float: ...
+    @property
+    def lost_to(self) -> str | None:
+        """Who has it instead, in words."""
+        ...
+
+    def require(self) -> None: ...
+    def beat(self) -> None:
+        """To be called in time: who is silent for long may lose the store."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class Claim(Protocol):
+    """Takes the store for a process, and brings its schema up to date. Raises ``Wiring.store_taken``."""
+
+    def __call__(
+        self, engine: Engine, *, node: str, data_id: str, boot: str, host: str, pid: int, take_over: bool
+    ) -> Ownership: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What the composition root hands in. ``refused`` has the attributes ``code`` and ``detail``."""
 
+    claim: Claim
     open_biller: Callable[[Engine, PriceBook, Catalog, Settings, Clock], Biller]
     refused: type[Exception]
+    store_taken: type[Exception]
+    store_lost: type[Exception]

@@ -32,7 +32,7 @@ class RunFiles:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "run" / "workers"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def write(self, writer: str, pid: int | None = None) -> None:
         # Not fsynced: it matters only to processes, and after a power loss there are none.

@@ -21,7 +21,7 @@ def open_secret(path: Path, variable: str, environ: Mapping[str, str] = os.envir
     except FileNotFoundError:
         pass
     secret = secrets.token_urlsafe(_SECRET_BYTES)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w") as file:
         file.write(secret + "\n")

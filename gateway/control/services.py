@@ -18,6 +18,7 @@ from config.loading import parse_service
 from config.schema import ServiceSettings, Settings
 from gateway.control.durable import write_atomically
 from gateway.control.errors import Refusal
+from gateway.control.room import Room
 
 Document = dict[str, Any]
 
@@ -36,6 +37,7 @@ class ServiceBook:
         self._path = data_dir / "services.json"
         self._settings = settings
         self._catalog = catalog
+        self._room = Room()
         self._made: list[ApiService] = []
         self._unserved: list[Document] = []
         self.revision = 0  # grows with every change
@@ -68,7 +70,7 @@ class ServiceBook:
         return listed + [{**_document(made.settings), "source": "api"} for made in self._made]
 
     def add(self, document: Document) -> Document:
-        """Raises Refusal: exists, invalid, service_limit."""
+        """Raises Refusal: exists, invalid, service_limit, and what `Room.require` does."""
         id = document.get("id")
         if any(service.id == id for service in self.services()) or any(d.get("id") == id for d in self._unserved):
             raise Refusal("exists", f"there is a service {id}")
@@ -77,7 +79,7 @@ class ServiceBook:
         return {**_document(made.settings), "source": "api"}
 
     def change(self, id: str, document: Document) -> Document:
-        """Put another document in the place of an API service's. Raises Refusal: not_found, from_file, invalid."""
+        """Put another document in the place of an API service's. Raises Refusal: not_found, from_file, and as `add`."""
         self._require_made(id)
         if document.setdefault("id", id) != id:
             raise Refusal("invalid", "the id does not change", [Fault("id", f"has to be {id}, as in the address")])
@@ -113,6 +115,7 @@ class ServiceBook:
         services_max = self._catalog.services_max(instance)
         if sum(other.instance == instance.id for other in others) >= services_max:
             raise Refusal("service_limit", f"instance {instance.id} takes {services_max} services, and has them (L2)")
+        self._room.require(service, others, self._settings, self._catalog)
         return ApiService(document, service)
 
     def _write(self, made: list[ApiService], unserved: list[Document]) -> None:

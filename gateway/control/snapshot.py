@@ -195,6 +195,18 @@ class _PoolCompiler:
         return slot
 
 
+def limits_in(service: ServiceSettings, instance: InstanceSettings, catalog: Catalog) -> tuple[int, int]:
+    """How many limits, and how many quotas, a snapshot names for the service: as `_PoolCompiler` does."""
+    outer_qps, most = instance_qps(instance, catalog), catalog.limits_of(instance)
+    qps = _least(service.qps, most.service)
+    limits = int(outer_qps is None or qps < outer_qps)
+    limits += sum(_least(route.qps, most.route) < qps for route in service.routes)
+    if service.auth.type == "none":
+        return limits, 0
+    keys = service.auth.keys
+    return limits + sum(key.qps is not None for key in keys), sum(key.quota is not None for key in keys)
+
+
 def instance_qps(instance: InstanceSettings, catalog: Catalog) -> int | None:
     """Requests a second of the whole instance; None where neither catalog nor configuration limits it (L3)."""
     most = catalog.limits_of(instance).instance

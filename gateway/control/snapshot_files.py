@@ -30,7 +30,7 @@ class SnapshotFiles:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "snapshots"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._limits = data_dir / "limits"
         self._tables: dict[str, LimitTable] = {}
         self._registries: dict[str, SlotRegistry] = {}
@@ -98,7 +98,7 @@ class SnapshotFiles:
         registry = self._quota_registries.get(pool)
         if registry is None:
             table = self._quota_tables[pool] = QuotaTable(quota_table_path(self.limit_table(pool)))
-            registry = self._quota_registries[pool] = SlotRegistry(self._limits / f"{pool}.quotas.json", table)
+            registry = self._quota_registries[pool] = SlotRegistry(self._limits / f"{pool}.quotas.json", table, QUOTAS)
         return registry
 
     def _forget_limits(self, pool: str, snapshot: PoolSnapshot) -> None:

@@ -5,15 +5,24 @@ With a running node its control process holds it; without one the command line o
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import secrets
+import socket
 from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.catalog import Catalog, load_catalog
 from config.prices import load_price_book
 from config.schema import Settings
+from gateway.control.errors import StoreBusy
 from gateway.control.instances import InstanceBook
+from gateway.control.node_id import data_id
 from gateway.control.office import Office
 from gateway.control.ports import Wiring
+from gateway.control.room import Room
 from gateway.control.services import ServiceBook
 from metering.clock import VirtualClock, open_clock
 from metering.collector import Collector
@@ -23,14 +32,31 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """Raises what the database driver raises when it cannot be opened."""
+    """Raises StoreBusy, and what the database driver raises when it cannot be opened.
 
-    def __init__(self, settings: Settings, wiring: Wiring) -> None:
+    The caller holds the lock of the data_dir. ``take_over``: also from another node that is alive.
+    """
+
+    def __init__(self, settings: Settings, wiring: Wiring, *, take_over: bool = False) -> None:
         data_dir = Path(settings.node.data_dir)
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.catalog: Catalog = load_catalog(settings.catalog)
         self.clock: VirtualClock = open_clock(data_dir, settings.clock.rate, settings.clock.offset)
         self.engine = open_engine(settings.store.url)
+        try:
+            self.ownership = wiring.claim(
+                self.engine,
+                node=settings.node.name,
+                data_id=data_id(data_dir),
+                boot=secrets.token_hex(8),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                take_over=take_over,
+            )
+        except wiring.store_taken as error:
+            self.engine.dispose()
+            raise StoreBusy(str(error)) from None
+        self._store_lost = wiring.store_lost
         price_book = load_price_book(settings.billing.price_book)
         self.biller = wiring.open_biller(self.engine, price_book, self.catalog, settings, self.clock)
         self.book = ServiceBook(data_dir, settings, self.catalog)
@@ -53,12 +79,16 @@ class Store:
 
     def take_up(self, settings: Settings) -> Settings:
         """Bring accounts, instances and services in line with the file. Returns the settings to go by: with what was
-        bought over the API."""
+        bought over the API. Raises StartError, with nothing changed, where the tables have no room for the file's."""
+        Room().require_file(settings, self.catalog)
         self._of_file = settings
         report = self.biller.sync(settings, self.clock.now())
         for refused in report["refused"]:
-            # What cannot be paid is tried again at every tick.
-            _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
+            if "account" in refused:
+                _log.error("account %s is not as the file has it: %s", refused["account"], refused["reason"])
+            else:
+                # What cannot be paid is tried again at every tick.
+                _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
         for fault in self.instances.load(settings):
             _log.error("not served: %s", fault)
         return self.follow_instances()
@@ -77,4 +107,6 @@ class Store:
 
     def close(self) -> None:
         self.collector.close()
+        with contextlib.suppress(self._store_lost, SQLAlchemyError):  # Then it is found silent, or another's.
+            self.ownership.release()
         self.engine.dispose()

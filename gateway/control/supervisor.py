@@ -18,7 +18,7 @@ from gateway.control.errors import StartError
 from gateway.control.listeners import ListenerShelf
 from gateway.control.pools import PoolSpec
 from gateway.control.run_files import RunFiles
-from gateway.control.worker_process import Snapshot, WorkerProcess
+from gateway.control.worker_process import Snapshot, WorkerProcess, targets_message
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ class Supervisor:
         fresh = [_Slot(spec, number) for spec in specs if spec not in unchanged for number in range(spec.workers)]
         old = [slot for slot in self._slots if slot.spec not in specs]
         kept = [slot for slot in self._slots if slot.spec in unchanged]
+        for slot in fresh:
+            slot.spec.require_startable()
         self._shelf.open([place for slot in fresh for place in slot.spec.places(slot.number)], is_shared=is_shared)
         for slot in fresh:
             self._start(slot)
@@ -189,8 +191,9 @@ class Supervisor:
     def publish_targets(self, down: Sequence[tuple[str, str]]) -> None:
         """Tell every worker which targets the probes found down: (service, url), the whole list."""
         self._targets_down = list(down)
+        message = targets_message(self._targets_down)
         for worker in self._workers:
-            worker.tell({"do": "targets", "down": self._targets_down})
+            worker.tell(message)
 
     def look_at_certificates(self) -> None:
         """Ask every worker to look now whether its certificates have changed; they look by themselves too."""
@@ -269,7 +272,7 @@ class Supervisor:
         # What was said while it started was not heard.
         self._bring_up_to_date(worker)
         if self._targets_down:
-            worker.tell({"do": "targets", "down": self._targets_down})
+            worker.tell(targets_message(self._targets_down))
         return worker
 
     async def _outlive(self, slot: _Slot, worker: WorkerProcess) -> int:
@@ -314,9 +317,10 @@ class Supervisor:
 
     def _bring_up_to_date(self, worker: WorkerProcess) -> None:
         snapshot = self._snapshots.get(worker.spec.pool)
-        if snapshot is not None and snapshot.version != worker.told_version:
+        if snapshot is None or snapshot.version == worker.told_version:
+            return
+        if worker.tell({"do": "snapshot", "path": str(snapshot.path), "version": snapshot.version}):
             worker.told_version = snapshot.version
-            worker.tell({"do": "snapshot", "path": str(snapshot.path), "version": snapshot.version})
 
     def _is_current(self, slot: _Slot) -> bool:
         snapshot = self._snapshots.get(slot.spec.pool)

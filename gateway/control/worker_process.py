@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 # Bounds of the channel: one line from a worker, and what may wait for a worker that does not read.
 _LINE_BYTES_MAX = 64 * 1024
 _UNSENT_BYTES_MAX = 16 * 1024 * 1024
+# What a worker reads as one line (CHANNEL_LINE_BYTES_MAX there), less the message around the list.
+_TARGETS_BYTES_MAX = 16 * 1024 * 1024 - 1024
 
 
 class Snapshot(NamedTuple):
@@ -35,6 +37,23 @@ class Snapshot(NamedTuple):
 
     version: int
     path: Path
+
+
+def targets_message(down: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The whole list of targets that are down, as far as one line of the channel holds it.
+
+    A worker that got a longer one would end, as would its successor. To one that is left out it goes on sending, until
+    it ejects it by itself.
+    """
+    size, kept = 0, 0
+    for service, url in down:
+        size += len(orjson.dumps((service, url))) + 1
+        if size > _TARGETS_BYTES_MAX:
+            _log.error("workers are told of %d of the %d targets that are down: one message holds no more",
+                       kept, len(down))  # fmt: skip
+            break
+        kept += 1
+    return {"do": "targets", "down": list(down[:kept])}
 
 
 Listener = Callable[["WorkerProcess", dict[str, Any]], None]
@@ -84,7 +103,7 @@ class WorkerProcess(asyncio.Protocol):
             self._process = subprocess.Popen(  # noqa: ASYNC220  (a fork of some ms; awaits would open a race with death)
                 [*command, orjson.dumps(boot).decode()],
                 stdin=subprocess.DEVNULL,
-                env=worker_environment(),
+                env=worker_environment(is_traced=self.spec.tracing is not None),
                 pass_fds=(theirs.fileno(), *fds),
                 start_new_session=True,
             )
@@ -94,20 +113,28 @@ class WorkerProcess(asyncio.Protocol):
         finally:
             theirs.close()
         loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(self._process.pid)
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            # No descriptor to watch it by: it does not stay, for nobody would know of it.
+            self._process.kill()
+            self._process.wait()
+            ours.close()
+            raise
         loop.add_reader(self._pidfd, self._reap)
         ours.setblocking(False)
         await loop.create_connection(lambda: self, sock=ours)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send one message; a worker that is gone, or has stopped reading, is not told."""
+    def tell(self, message: dict[str, Any]) -> bool:
+        """Send one message. False: a worker that is gone, or has stopped reading, is not told."""
         transport = self._transport
         if transport is None or transport.is_closing():
-            return
+            return False
         if transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
             _log.error("worker %s does not read its channel", self.writer)
-            return
+            return False
         transport.write(orjson.dumps(message) + b"\n")
+        return True
 
     def drain(self) -> None:
         """Ask it to stop accepting, finish what is in flight, and exit."""

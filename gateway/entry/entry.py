@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import time
@@ -61,8 +62,10 @@ class Entry:
         self._accepted_s = float("-inf")
         self._full: asyncio.TimerHandle | None = None  # set while nobody is accepted for want of room
         self._beginning: set[asyncio.Task[None]] = set()  # connections that are made, until a client has them
-        self._readers: set[HeaderReader] = set()
-        self._handshakes = Handshakes(core.loop, core.bounds.head_timeout_s, self._begin_tls)
+        self._readers: dict[HeaderReader, None] = {}  # the oldest first
+        self._handshakes = Handshakes(core.loop, core.bounds.head_timeout_s, self._begin_tls, self._let_go)
+        # Behind the PROXY protocol: a second descriptor to wait by, and whose connection it is.
+        self._proxied: dict[socket.socket, tuple[asyncio.Transport, asyncio.Protocol]] = {}
         self._refusal_logged_s = float("-inf")
 
     async def open(self) -> None:
@@ -148,11 +151,20 @@ class Entry:
         if self._core.has_room(coming):
             return True
         self._core.tell_that_full()
-        if self._handshakes.let_go_of_oldest():
+        if self._handshakes.let_go_of_oldest() or self._let_go_of_silent_reader():
             self._core.count_refused("made_room")
             return True
         if not self._beginning:  # Else those first: what they are like is seen when they are clients.
             self._core.make_room()
+        return False
+
+    def _let_go_of_silent_reader(self) -> bool:
+        """Of one without a byte of its PROXY header. False: there is none."""
+        for reader in self._readers:
+            if reader.is_silent:
+                del self._readers[reader]
+                reader.close()
+                return True
         return False
 
     def _pause(self) -> None:
@@ -170,9 +182,24 @@ class Entry:
 
     def _begin_tls(self, connection: socket.socket, timeout_s: float) -> None:
         # The context of now: a handshake goes to its end with the certificate it began with.
-        self._begin_by(self._take_tls(connection, timeout_s, self._context), "handshake")
+        context = self._context
+        assert context is not None
+        proxied = self._proxied.pop(connection, None)
+        if proxied is None:
+            self._begin_by(self._take_tls(connection, timeout_s, context), "handshake")
+            return
+        connection.close()
+        transport, client = proxied
+        self._begin_by(self._handshake(transport, client, timeout_s, context), "handshake")
 
-    async def _take_tls(self, connection: socket.socket, timeout_s: float, context: ssl.SSLContext | None) -> None:
+    def _let_go(self, connection: socket.socket) -> None:
+        """Of one whose handshake does not begin."""
+        connection.close()
+        proxied = self._proxied.pop(connection, None)
+        if proxied is not None:
+            proxied[0].abort()
+
+    async def _take_tls(self, connection: socket.socket, timeout_s: float, context: ssl.SSLContext) -> None:
         with suppress(OSError):  # SSLError is one. No request, and closed already.
             await self._core.loop.connect_accepted_socket(
                 self._client,
@@ -195,29 +222,41 @@ class Entry:
 
     def _reader(self) -> asyncio.Protocol:
         reader = HeaderReader(self._senders, self._core.bounds.head_timeout_s, self._begin, self._refuse)
-        self._readers.add(reader)
+        self._readers[reader] = None
         return cast(asyncio.Protocol, reader)
 
     def _begin(self, reader: HeaderReader, transport: asyncio.Transport, address: Address | None) -> None:
         """The header is read and the transport paused: the client's connection begins."""
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
-            # The context of now: a handshake goes to its end with the certificate it began with.
-            self._begin_by(self._handshake(transport, client, self._context), "handshake")
+            self._wait_for_hello(transport, client)
             return
         transport.set_protocol(client)
         client.connection_made(transport)
         transport.resume_reading()
 
-    async def _handshake(self, transport: asyncio.Transport, client: asyncio.Protocol, context: ssl.SSLContext) -> None:
+    def _wait_for_hello(self, transport: asyncio.Transport, client: asyncio.Protocol) -> None:
+        """The loop does not let others look at a descriptor of its transports: at a second one it does."""
+        try:
+            connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        except OSError:
+            self._core.count_refused("worker_limit")
+            transport.abort()
+            return
+        self._proxied[connection] = transport, client
+        self._handshakes.wait_for(connection)
+
+    async def _handshake(
+        self, transport: asyncio.Transport, client: asyncio.Protocol, timeout_s: float, context: ssl.SSLContext
+    ) -> None:
         try:
             encrypted = await self._core.loop.start_tls(
                 transport,
                 client,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=self._core.bounds.head_timeout_s,
+                ssl_handshake_timeout=timeout_s,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
             )
         except OSError:
@@ -227,7 +266,7 @@ class Entry:
             client.connection_made(encrypted)
 
     def _refuse(self, reader: HeaderReader, reason: str) -> None:
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         now_s = self._core.loop.time()
         if reason and now_s - self._refusal_logged_s > _REFUSAL_LOG_INTERVAL_S:
             self._refusal_logged_s = now_s

@@ -15,7 +15,7 @@ from typing import Final
 MAGIC: Final = b"tollgquo"
 VERSION: Final = 1
 HEADER_BYTES: Final = 4096
-QUOTAS: Final = 262_144  # in a pool; the file is sparse
+QUOTAS: Final = 3 * 262_144  # in a pool, for three snapshots; the file is sparse
 _FILE_BYTES: Final = HEADER_BYTES + QUOTAS * 8
 _HEADER: Final = MAGIC + VERSION.to_bytes(8, "little")
 CALLS_MAX: Final = (1 << 40) - 1  # what the bits of a word below its period can count
@@ -32,8 +32,8 @@ class QuotaTable:
 
     def __init__(self, path: Path) -> None:
         """Opens the file, or makes it. Raises QuotaTableError: counts that are paid for are not thrown away."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         found = os.pread(self._file, len(_HEADER), 0)
         if found not in (b"", _HEADER):
             os.close(self._file)

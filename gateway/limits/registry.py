@@ -22,7 +22,9 @@ class Table(Protocol):
 class SlotRegistry:
     """Names (`instance:acme`, `service:orders`, `route:orders/list`) to slot numbers."""
 
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: Table, slots: int = SLOTS) -> None:
+        """``slots``: how many the table has."""
+        self._most = slots
         self._path = path
         self._table = table
         self._slots: dict[str, int] = orjson.loads(path.read_bytes()) if path.exists() else {}
@@ -38,11 +40,11 @@ class SlotRegistry:
         if slot is None:
             if self._free:
                 slot = heappop(self._free)
-            elif self._next < SLOTS:
+            elif self._next < self._most:
                 slot = self._next
                 self._next += 1
             else:
-                raise ValueError(f"more than {SLOTS} limits in one pool")
+                raise ValueError(f"more than {self._most} limits in one pool")
             self._table.reset(slot)
             self._slots[name] = slot
             self._is_written = False
@@ -60,7 +62,8 @@ class SlotRegistry:
         if self._is_written:
             return
         part = self._path.with_suffix(".part")
-        with part.open("wb") as file:
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
             file.write(orjson.dumps(self._slots))
             file.flush()
             os.fsync(file.fileno())

@@ -28,8 +28,9 @@ SETTING: Final = 1  # word of a slot; its TAT is word 0
 TAKEN: Final = 2
 # Slots set under one lock: workers wait no longer than a tenth of a millisecond for it.
 _SET_AT_ONCE: Final = 64
-# 2,000 services with 100 routes each and room for their successors. The file is sparse: a slot costs once it is used.
-SLOTS: Final = 524_288
+# 2,000 services with 100 routes each, twice over, for three snapshots: that of now, the one before, the next one
+# (gateway/control/room.py). The file is sparse: a slot costs once it is used.
+SLOTS: Final = 3 * 524_288
 _FILE_BYTES: Final = HEADER_BYTES + SLOTS * SLOT_BYTES
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -57,9 +58,9 @@ class LimitTable:
     @classmethod
     def create(cls, path: Path) -> LimitTable:
         """Opens the file, made anew unless it is one of ours from this boot: its state outlives processes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         header = _header()
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if os.pread(file, len(header), 0) != header:
             os.close(file)
             file = _make(path, header)
@@ -116,7 +117,7 @@ class LimitTable:
 def _make(path: Path, header: bytes) -> int:
     """A new file in the place of one that is not ours. Beside it first: a worker may have the old one mapped."""
     part = path.with_suffix(".part")
-    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.ftruncate(file, _FILE_BYTES)
     os.pwrite(file, header, 0)
     part.replace(path)

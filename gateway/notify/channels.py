@@ -1,7 +1,12 @@
-"""The ways out: SMTP and signed webhooks. Each sends once, and raises NotDelivered with a reason for the log."""
+"""The ways out: SMTP and signed webhooks. Each sends once, and raises what went wrong.
+
+NotDelivered says why in its text; of any other error only the name is for the log: its text may hold an address with a
+secret in it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import os
@@ -35,17 +40,18 @@ class Mailer:
     async def send(self, message: Message, recipient: str) -> None:
         smtp = self._smtp
         try:
-            await aiosmtplib.send(
-                message.mail(smtp.sender, recipient),
-                hostname=smtp.host,
-                port=smtp.port,
-                username=smtp.user,
-                password=self._password if smtp.user else None,
-                use_tls=smtp.security == "tls",
-                start_tls=smtp.security == "starttls",
-                timeout=TIMEOUT_S,
-            )
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            async with asyncio.timeout(TIMEOUT_S):  # of the whole: a server may say a little each second
+                await aiosmtplib.send(
+                    message.mail(smtp.sender, recipient),
+                    hostname=smtp.host,
+                    port=smtp.port,
+                    username=smtp.user,
+                    password=self._password if smtp.user else None,
+                    use_tls=smtp.security == "tls",
+                    start_tls=smtp.security == "starttls",
+                    timeout=TIMEOUT_S,
+                )
+        except Exception as error:
             raise NotDelivered(f"{smtp.host}:{smtp.port}: {type(error).__name__}") from None
 
 
@@ -72,12 +78,15 @@ class Webhooks:
             "User-Agent": "tollgate",
         }
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
-        try:
-            async with self._session.post(url, data=body, headers=fields, allow_redirects=False) as answer:
-                status = answer.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NotDelivered(type(error).__name__) from None
+            self._session = aiohttp.ClientSession(
+                # One for each try: of a receiver's answer nothing is read but its head.
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                auto_decompress=False,
+            )
+        async with self._session.post(url, data=body, headers=fields, allow_redirects=False) as answer:
+            status = answer.status
         if not 200 <= status < 300:
             raise NotDelivered(f"answered {status}")
 

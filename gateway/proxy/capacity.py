@@ -26,14 +26,21 @@ class Capacity:
 
     __slots__ = ("_by_address", "address_max", "connections_max")
 
-    def __init__(self, descriptors: int | None = None) -> None:
-        """``descriptors``: the process's most; the system's, unless told."""
+    def __init__(
+        self,
+        connections_max: int | None = None,
+        address_max: int | None = None,
+        *,
+        descriptors: int | None = None,
+    ) -> None:
+        """``connections_max``, ``address_max``: as set. ``descriptors``: the most of the process, unless told."""
         if descriptors is None:
             descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if descriptors < 0:  # RLIM_INFINITY
             descriptors = _UNLIMITED
-        self.connections_max = max(_CONNECTIONS_LEAST, (descriptors - SPARE_DESCRIPTORS) // _DESCRIPTORS_EACH)
-        self.address_max = self.connections_max // 2
+        room = max(_CONNECTIONS_LEAST, (descriptors - SPARE_DESCRIPTORS) // _DESCRIPTORS_EACH)
+        self.connections_max = room if connections_max is None else min(connections_max, room)
+        self.address_max = address_max or self.connections_max // 2
         self._by_address: dict[Address, int] = {}
 
     def is_at_most(self, address: Address) -> bool:

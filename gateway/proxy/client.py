@@ -14,6 +14,7 @@ from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
 from gateway.proxy.downstream import REFUSALS_PATIENCE
 from gateway.proxy.matching import Match, Refusal, Unmatched
+from gateway.proxy.paced import PIPELINED_BYTES_MAX
 from gateway.proxy.service import Service
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
 from gateway.proxy.turns import REQUESTS_TOGETHER_MAX
@@ -29,7 +30,8 @@ _ADDRESS: Final = Refusal("forbidden", "the client's address is not allowed here
 _ORIGIN: Final = Refusal("forbidden", "the origin is not allowed here")
 _NO_KEY: Final = Refusal("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
 _GONE: Final = Refusal("no_route", "the service is no longer here")
-PIPELINED_BYTES_MAX: Final = 64 * 1024  # Beyond it reading stops until the exchange under way has ended.
+# RFC 9112 2.2: at least one empty line before a request is ignored. Megabytes of them would be work for nothing.
+EMPTY_BYTES_MAX: Final = 64
 
 
 class ClientConnection(Admitting):
@@ -57,12 +59,12 @@ class ClientConnection(Admitting):
             if self._is_queued or self._refusals >= REFUSALS_PATIENCE:
                 self._hold(data)
             else:
-                self._read_requests(self._buffer + data if self._buffer else data, 0)
+                self._read_requests(self._buffer[self._buffer_at :] + data if self._buffer else data, 0)
         elif state is EXCHANGE:
             if self._content_left:
                 self._read_content(data)
             else:
-                self._buffer += data
+                self._keep(data)
                 self.wire.expect_bulk()
                 if len(self._buffer) > PIPELINED_BYTES_MAX:
                     self.pause_reading()
@@ -92,7 +94,7 @@ class ClientConnection(Admitting):
         if self._state is HEAD and (self._buffer or self._is_half_closed) and not self.is_write_paused:
             self._read_requests(self._buffer, self._buffer_at)
             if self._is_read_paused and self._state is HEAD and not self._is_queued and not self.is_write_paused:
-                self.resume_reading()
+                self._read_more()  # What is there is a part of a head.
 
     def _read_requests(self, data: bytes, at: int) -> None:
         """Reads heads from ``at`` on while there are whole ones and no exchange is under way, up to a turn's bound."""
@@ -108,7 +110,11 @@ class ClientConnection(Admitting):
         left = REQUESTS_TOGETHER_MAX
         while self._state is HEAD:
             if data[at : at + 1] == b"\r":
-                at = EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]
+                begun = at
+                at = EMPTY_LINES.match(data, at, at + EMPTY_BYTES_MAX + 2).end()  # type: ignore[union-attr]
+                if at > begun + EMPTY_BYTES_MAX:
+                    self._refuse_head("bad_request", "empty lines in place of a request", len(data) - begun)
+                    return
             if at == len(data):
                 self._buffer = b""
                 if self._is_half_closed:
@@ -134,23 +140,29 @@ class ClientConnection(Admitting):
                         self._close_transport()
                     return
             except ProtocolError as error:
-                self._begin_refusal()
-                self._meter.cells[core.anonymous_row + INGRESS] += len(data) - at
-                self._refuse(error.code, error.detail, close=True)
+                self._refuse_head(error.code, error.detail, len(data) - at)
                 return
-            self._buffer = b""
             at += head_bytes
+            if at == len(data):
+                self._buffer = b""
+                self._begin_exchange(head_bytes)
+                continue
+            self._buffer, self._buffer_at = data, at
             self._begin_exchange(head_bytes)
-            if at < len(data):
-                self.wire.expect_bulk()  # More requests, that do not wait for answers: those may be joined.
-                if self._content_left and self._is_exchanging():
-                    content, at = data[at:], len(data)
-                    self._read_content(content)
-        if at < len(data):
-            rest = data[at:] if at else data
-            self._buffer = self._buffer + rest if self._buffer else rest
-        if self._is_half_closed and self._content_left and self._is_exchanging():
-            self._close_transport()  # The rest of the content will not come.
+            self.wire.expect_bulk()  # More requests, that do not wait for answers: those may be joined.
+            if self._content_left and self._is_exchanging():
+                at = len(data)
+                self._read_content(self._take_buffer())
+            elif not self._is_exchanging():
+                self._buffer_at = 0  # It was answered: what is kept from here on is kept from its beginning.
+        if self._content_left and self._is_exchanging():
+            self._close_if_cut()
+
+    def _refuse_head(self, code: str, detail: str, ingress: int) -> None:
+        """What came in place of a head is none."""
+        self._begin_refusal()
+        self._meter.cells[self._core.anonymous_row + INGRESS] += ingress
+        self._refuse(code, detail, close=True)
 
     def _begin_exchange(self, head_bytes: int) -> None:
         """Routes, checks in the order of DESIGN 1.7, admits and forwards, or refuses."""

@@ -55,6 +55,8 @@ class ClientBounds:
     head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
     body_rate_min: int = 100  # bytes a second, on the whole
+    connections_max: int | None = None  # of a worker, and of one address; None: by its descriptors (`capacity.py`)
+    address_connections_max: int | None = None
     idle_timeout_s: float = 75.0
     head_bytes_max: int = 32 * 1024
     fields_max: int = 128
@@ -108,7 +110,7 @@ class Core:
         self.turns = Turns(loop)
         self.meter = meter
         self.bounds = bounds
-        self.capacity = Capacity()
+        self.capacity = Capacity(bounds.connections_max, bounds.address_connections_max)
         self._full_told_s = -inf
         self.trusted_proxies = trusted_proxies
         # Refusals before a service is known are metered here, and billed to nobody (DESIGN 1.7).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from gateway.http.fields import without_fields
@@ -9,6 +10,7 @@ from gateway.http.request import RequestHead
 
 _ORIGIN: Final = b"origin"
 _METHOD: Final = b"access-control-request-method"
+_LABELS: Final = rb"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 # An upstream's own answer to the same question: two of them, and browsers take neither.
 _OF_ANSWERS: Final = frozenset(
     b"access-control-allow-" + name for name in (b"origin", b"methods", b"headers", b"credentials")
@@ -18,10 +20,13 @@ _OF_ANSWERS: Final = frozenset(
 class CorsRule:
     """`cors:` of a service: who may ask from another origin, and for what."""
 
-    __slots__ = ("_any_origin", "_for_answers", "_for_preflights", "_origins")
+    __slots__ = ("_any_origin", "_for_answers", "_for_preflights", "_origins", "_wildcards")
 
     def __init__(self, document: dict[str, Any]) -> None:
-        self._origins = frozenset(origin.encode() for origin in document["origins"])
+        origins = [origin.encode() for origin in document["origins"]]
+        patterns = [origin for origin in origins if b"://*." in origin]
+        self._origins = frozenset(origins) - frozenset(patterns)
+        self._wildcards = _wildcards(patterns)
         self._any_origin = b"*" in self._origins
         credentials = b"Access-Control-Allow-Credentials: true\r\n" if document["credentials"] else b""
         self._for_answers = credentials + _line(b"Access-Control-Expose-Headers", document["expose"])
@@ -54,9 +59,18 @@ class CorsRule:
             return b"Access-Control-Allow-Origin: *\r\n"
         origin = head.single(_ORIGIN)
         # Compared as bytes: an origin is serialised in one way only (RFC 6454 6.2).
-        if origin is None or origin not in self._origins:
+        if origin is None:
+            return None
+        if origin not in self._origins and (self._wildcards is None or not self._wildcards.fullmatch(origin)):
             return None
         return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
+
+
+def _wildcards(origins: list[bytes]) -> re.Pattern[bytes] | None:
+    """Of `scheme://*.domain[:port]`, where the `*` is one label of a name or more, and nothing but labels."""
+    if not origins:
+        return None
+    return re.compile(b"|".join(re.escape(origin).replace(rb"\*", _LABELS, 1) for origin in origins))
 
 
 def preflight_method(head: RequestHead) -> bytes | None:

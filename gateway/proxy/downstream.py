@@ -63,8 +63,6 @@ class Downstream(Paced):
         "_forwarded",
         "wire",
         "head",
-        "_buffer",
-        "_buffer_at",
         "_refusals",
         "_is_reading",
         "_is_half_closed",
@@ -94,8 +92,6 @@ class Downstream(Paced):
         self._address_text = b""
         self._forwarded = b""
         self.head = RequestHead(keeps_lookalikes=core.bounds.keeps_lookalikes)
-        self._buffer = b""
-        self._buffer_at = 0  # Where what is still to be read begins, while requests wait for a turn.
         self._refusals = 0  # in a row, since a request was forwarded
         self._is_reading = False  # Whether requests that have come are being read, one after the other.
         self._is_half_closed = False

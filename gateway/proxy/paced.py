@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import cast
+from typing import Final, cast
 
 from gateway.http.chunked import ChunkedDecoder
 from gateway.proxy.core import Core
@@ -15,6 +15,8 @@ from gateway.proxy.slow import SLOW_BYTES_S, SLOW_S, STALLED_S
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, State
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
+
+PIPELINED_BYTES_MAX: Final = 64 * 1024  # Of requests that wait; with more of them reading stops.
 
 
 class Paced:
@@ -26,6 +28,8 @@ class Paced:
         "transport",
         "deadline_s",
         "_state",
+        "_buffer",
+        "_buffer_at",
         "_is_queued",
         "_is_read_paused",
         "_read_paused_s",
@@ -46,6 +50,8 @@ class Paced:
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any callback uses it
         self.deadline_s = inf
         self._state: State = HEAD
+        self._buffer = b""  # What has come and is not read yet, from ``_buffer_at`` on.
+        self._buffer_at = 0
         self._is_queued = False  # Whether it has asked for a turn.
         self._is_read_paused = False
         self._read_paused_s = 0.0
@@ -103,7 +109,8 @@ class Paced:
     def pause_reading(self) -> None:
         if not self._is_read_paused and not self.transport.is_closing():
             self._stop_reading()
-            self.deadline_s = inf  # It is we who do not read.
+            if not self.is_write_paused:
+                self.deadline_s = inf  # It is we who do not read.
 
     def _stop_reading(self) -> None:
         """Until this connection's turn. What it has to do meanwhile is due as before."""
@@ -118,12 +125,28 @@ class Paced:
         if self._decoder is not None and self._decoder.has_more:
             self._ask_for_turn()  # What has come is read first.
             return
+        if self._content_left or len(self._buffer) - self._buffer_at <= PIPELINED_BYTES_MAX:
+            self._read_more()  # Else when some of the requests that wait have been answered.
+
+    def _read_more(self) -> None:
+        if not self._is_read_paused or self.transport.is_closing():
+            return
         self._is_read_paused = False
         self.transport.resume_reading()
         if self._content_left:
             now_s = self._core.read_clock()
             self._content_began_s += now_s - self._read_paused_s
             self.deadline_s = now_s + self._core.bounds.body_timeout_s
+
+    def _keep(self, data: bytes) -> None:
+        """Requests that come while another is under way."""
+        self._buffer = self._buffer[self._buffer_at :] + data
+        self._buffer_at = 0
+
+    def _take_buffer(self) -> bytes:
+        data = self._buffer[self._buffer_at :]
+        self._buffer, self._buffer_at = b"", 0
+        return data
 
     # --- writing
 

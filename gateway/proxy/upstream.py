@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from gateway.proxy.pinned import Pinned
     from gateway.proxy.relaying import Relaying
 
-
 # Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
 # often than a request may last, and thousands in one read are work for everybody's turn.
 INTERIM_MAX: Final = 100
+INTERIM_LINES_MAX: Final = 1024  # All of theirs: fields are the work, 75 ms for a hundred heads of the most.
 # Acknowledging more than this may take more segments than acknowledging another's.
 SMALL_CONTENT_BYTES: Final = 1024
 
@@ -40,6 +40,7 @@ class UpstreamConnection:
         "_decoder",
         "_has_ended",
         "_interim",
+        "_interim_lines",
         "_is_queued",
         "_is_read_paused",
         "_left",
@@ -82,6 +83,7 @@ class UpstreamConnection:
         self.phase: Phase = PHASE_HEAD
         self._left = 0
         self._interim = 0  # how many 1xx have come
+        self._interim_lines = 0  # and of how many lines
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
@@ -130,8 +132,9 @@ class UpstreamConnection:
             at += head_bytes
             if status >= 200 or status == 101:
                 break
-            if self._interim == INTERIM_MAX:
-                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers")
+            self._interim_lines += data.count(b"\n", at - head_bytes, at)
+            if self._interim == INTERIM_MAX or self._interim_lines > INTERIM_LINES_MAX:
+                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers, or too long ones")
                 return
             self._interim += 1
             client.begin_interim(head)
@@ -262,7 +265,7 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its pool for the next exchange. As many rest as were in use together: bursts come again."""
+        """Waits in its pool for the next exchange, newest first. As many as were in use rest: bursts come again."""
         if self._begin_rest():
             self.pool.idle[self] = None
 
@@ -315,13 +318,9 @@ class UpstreamConnection:
 
     def _read_left(self, client: Relaying, exc: Exception) -> None:
         """A write failed: the upstream has closed, and may have answered before. That is its answer."""
-        # Where only a head was sent, that is what failed: nothing that came answers it.
-        is_answer = self.phase is not PHASE_HEAD or client.has_content_begun
-        if not is_answer or self.transport is None or self.wire.descriptor < 0:
-            return
-        data, is_end = read_left(self.transport, self.wire.descriptor)
-        # EPIPE: a FIN came before the reset, so all is here. Within TLS that says nothing.
-        self._has_ended = is_end or (isinstance(exc, BrokenPipeError) and self.target.tls is None)
+        if self.transport is None or (self.phase is PHASE_HEAD and not client.has_content_begun):
+            return  # Where only a head was sent, that is what failed: nothing that came answers it.
+        data, self._has_ended = read_left(self.transport, self.wire.descriptor, exc)
         if data:
             self.data_received(data)
         while self.client is client and self._decoder is not None and self._decoder.has_more:
@@ -360,7 +359,7 @@ class UpstreamConnection:
         """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
-        self._interim = 0
+        self._interim = self._interim_lines = 0
         if row != self.wire.row:
             self.wire.turn_to(row, now_ns)
         target.outstanding += 1

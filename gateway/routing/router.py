@@ -6,9 +6,15 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from gateway.routing.segment import SegmentPattern
+
 
 class Matchable(Protocol):
-    """What the router needs of a route. ``methods`` empty means all; ``path`` is below the service's path."""
+    """What the router needs of a route. ``methods`` empty means all; ``path`` is below the service's path.
+
+    In it `{name}` is a segment or a part of one; at its end `{name+}` is one segment or more, `*` all the rest, and
+    `*:verb` all the rest that ends so (config/paths.py).
+    """
 
     @property
     def methods(self) -> frozenset[bytes]: ...
@@ -25,11 +31,13 @@ R = TypeVar("R", bound=Matchable)
 class _Node(Generic[R]):
     """One place in the tree of a service's route paths that are not literal: a segment further at each step."""
 
-    __slots__ = ("literals", "parameter", "rest", "routes")
+    __slots__ = ("literals", "parameter", "patterns", "rest", "routes", "tails")
 
     def __init__(self) -> None:
         self.literals: dict[bytes, _Node[R]] = {}
+        self.patterns: list[tuple[SegmentPattern, _Node[R]]] = []  # by their order
         self.parameter: _Node[R] | None = None
+        self.tails: list[tuple[bytes, tuple[R, ...]]] = []  # that take the rest if it ends so; the longest end first
         self.rest: tuple[R, ...] = ()  # routes with a final `*` here
         self.routes: tuple[R, ...] = ()  # routes that end here
 
@@ -67,6 +75,9 @@ class RouteTree(Generic[R]):
     def find(self, method: bytes, path: bytes) -> tuple[R | None, frozenset[bytes]]:
         """The most literal route that fits and takes the method, else None and the methods that would do.
 
+        From the first segment on a literal one beats one that is literal in part, that one a parameter, and that one
+        the rest of the path. Each place of the tree is looked at once at most.
+
         No methods: no route's path fits (404). HEAD goes where GET goes.
         """
         root = self._root or self.grow()
@@ -75,7 +86,7 @@ class RouteTree(Generic[R]):
         literal = self._literal.get(path)
         found = None if literal is None else _taking(literal, method, allowed)
         if found is None:
-            if root.literals or root.parameter is not None:
+            if root.literals or root.patterns or root.parameter is not None or root.tails:
                 found = self._walk(root, path.split(b"/")[1:], 0, method, allowed)
             else:
                 found = _taking(root.rest, method, allowed)  # Only catch-alls: no walk.
@@ -91,10 +102,20 @@ class RouteTree(Generic[R]):
             found = self._walk(literal, segments, at + 1, method, allowed)
             if found is not None:
                 return found
+        for pattern, child in node.patterns:
+            if pattern.fits(segment):
+                found = self._walk(child, segments, at + 1, method, allowed)
+                if found is not None:
+                    return found
         if node.parameter is not None and segment:
             found = self._walk(node.parameter, segments, at + 1, method, allowed)
             if found is not None:
                 return found
+        for end, routes in node.tails:
+            if segment and segments[-1].endswith(end):
+                found = _taking(routes, method, allowed)
+                if found is not None:
+                    return found
         return _taking(node.rest, method, allowed)
 
 
@@ -104,20 +125,43 @@ def _nothing() -> tuple[()]:
 
 def _add(root: _Node[R], route: R) -> None:
     node = root
-    for segment in route.path.split(b"/")[1:]:
+    segments = route.path.split(b"/")[1:]
+    for at, segment in enumerate(segments):
         if segment == b"*":
             node.rest += (route,)
             return
-        if segment[:1] == b"{":
+        if at == len(segments) - 1 and (segment[:1] == b"*" or segment[-2:] == b"+}"):
+            _add_tail(node, segment[1:] if segment[:1] == b"*" else b"", route)
+            return
+        if segment[:1] == b"{" and segment.find(b"}") == len(segment) - 1:
             if node.parameter is None:
                 node.parameter = _Node()
             node = node.parameter
+        elif b"{" in segment:
+            node = _pattern_child(node, SegmentPattern(segment))
         else:
             child = node.literals.get(segment)
             if child is None:
                 child = node.literals[segment] = _Node()
             node = child
     node.routes += (route,)
+
+
+def _pattern_child(node: _Node[R], pattern: SegmentPattern) -> _Node[R]:
+    for known, child in node.patterns:
+        if known.pieces == pattern.pieces:
+            return child
+    made: _Node[R] = _Node()
+    insort(node.patterns, (pattern, made), key=lambda item: item[0].order)
+    return made
+
+
+def _add_tail(node: _Node[R], end: bytes, route: R) -> None:
+    for at, (known, routes) in enumerate(node.tails):
+        if known == end:
+            node.tails[at] = (known, (*routes, route))
+            return
+    insort(node.tails, (end, (route,)), key=lambda item: -len(item[0]))
 
 
 def _taking(routes: Sequence[R], method: bytes, allowed: set[bytes]) -> R | None:

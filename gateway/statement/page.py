@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from config.texts import escaped
+
 # The page loads nothing and runs nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _WORDS = {
@@ -32,10 +34,15 @@ def statement_page(document: dict[str, Any]) -> str:
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.filters.update(quantity=_quantity, word=lambda name: _WORDS.get(name, name), per=_per, percent=_percent)
     return environment.get_template("page.html")
+
+
+def _shown(value: Any) -> Any:
+    """What turns the direction of text would show another bill than there is."""
+    return escaped(value) if type(value) is str else value
 
 
 def _quantity(number: int, meter: str) -> str:

@@ -87,6 +87,17 @@ def test_a_good_scenario_has_no_fault() -> None:
         pytest.param(put("events", 4, "tiers", [[10, "1"]]), "events[4].tiers", id="no open tier"),
         pytest.param(put("events", 4, "region", "ap-guangzhou"), "events[4].region", id="calls have no region"),
         pytest.param(put("accounts", 0, "activated_at", None), "accounts[0].activated_at", id="no activation"),
+        pytest.param(put("accounts", 0, "activated_at", "1990-01-01T00:00:00Z"), "accounts[0].activated_at", id="1990"),
+        pytest.param(
+            put("accounts", 0, "activated_at", "9999-12-31T23:59:59-23:59"), "accounts[0].activated_at", id="year 10000"
+        ),
+        pytest.param(put("accounts", 0, "entity", "a\x1b[0m"), "accounts[0].entity", id="a control character"),
+        pytest.param(put("until", "2200-01-01T00:00:00Z"), "until", id="until is too late"),
+        pytest.param(put("until", "2024-W05-1T00:00:00Z"), "until", id="until is no RFC 3339"),
+        pytest.param(put("events", 4, "tiers", [[None, "1000.01"]]), "events[4].tiers[0][1]", id="a price too large"),
+        pytest.param(
+            put("accounts", 0, "alert_below", "1000000000.01"), "accounts[0].alert_below", id="an amount too large"
+        ),
         pytest.param(put("price_book", "nowhere.yaml"), "price_book", id="no such price book"),
         pytest.param(put("price_book", 5), "price_book", id="price book no text"),
         pytest.param(put("until", None), "until", id="until no time"),

@@ -36,6 +36,10 @@ def in_arrears(then: str = "2024-02-02 00:00") -> list[dict[str, Any]]:
         ([START, pack("2024-02-02 00:00"), use("2024-02-02 00:30", calls=1),
           act("2024-02-02 02:00", "refund_pack", "p1")], "pack_used"),
         ([START, pack("2024-02-02 00:00"), act("2024-03-03 00:00", "refund_pack", "p1")], "pack_expired"),
+        ([START, top_up("2024-02-02 00:00", "999999000.01")], "too_large"),
+        ([START, payg("2024-02-02 00:00", price="1000.01")], "too_large"),
+        ([START, prepaid("2024-02-02 00:00", price="0", months=1200),
+          act("2024-02-03 00:00", "renew_instance", months=1)], "too_large"),
         ([START, prepaid("2024-02-02 00:00", region="ap-mumbai")], "region_unsupported"),
         ([START, prepaid("2024-02-02 00:00"), act("2024-02-03 00:00", "release_instance")], "wrong_charge"),
         ([START, payg("2024-02-02 00:00"), act("2024-02-03 00:00", "refund_instance")], "wrong_charge"),
@@ -67,6 +71,20 @@ def test_a_refused_purchase_may_be_tried_again_with_the_same_id() -> None:
     )
     assert output["refused"] == [{"event": 0, "reason": "insufficient_funds"}]
     assert states(output["accounts"]["a"]["packs"]) == {"p1": "active"}
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([use("2024-02-01 10:10", calls=10**13)] * 200, "a: a month's total leaves what the ledger carries"),
+        ([use("2024-02-01 10:10", out_client=2**60)] * 20, "64 bits"),
+    ],
+)
+def test_usage_that_leaves_the_ledger_is_a_fault_that_says_so(events: list[dict[str, Any]], said: str) -> None:
+    price = {"at": "2024-02-01 00:00", "do": "price", "sku": "calls", "tiers": [[None, "1000.00"]]}
+    with pytest.raises(ConfigError, match=said) as error:
+        simulate(price, *events, until="2024-02-02 00:00")
+    assert [fault.path for fault in error.value.faults] == ["events"]
 
 
 def test_an_id_in_use_is_a_fault() -> None:

@@ -21,6 +21,14 @@ def test_the_example_is_sound_and_names_every_key() -> None:
     assert set(document["services"][0]["upstream"]) == set(schema()["$defs"]["Upstream"]["properties"])
 
 
+def test_what_is_shown_of_a_file_can_be_handed_in_again() -> None:
+    """Over the API, where a service is shown, changed and put back; and bought instances are kept so."""
+    settings = load_settings(EXAMPLE)
+    for items in (settings.services, settings.instances):
+        for item in items:
+            assert type(item).model_validate(item.model_dump(mode="json")) == item
+
+
 def test_the_json_schema_is_up_to_date() -> None:
     """`python -m config.json_schema` writes it."""
     assert PATH.read_text() == text()

@@ -161,6 +161,9 @@ class WorkerProcess:
             "head_max": 32 * 1024,
             "fields_max": 128,
             "target_max": 8 * 1024,
+            "body_rate_min": 100,
+            "connections_max": None,
+            "address_connections_max": None,
             "underscore_fields": "drop",
         } | client
         self.write_snapshot(services, instances)

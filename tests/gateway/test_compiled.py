@@ -24,7 +24,7 @@ def no_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_build_the_sources_run() -> None:
     assert not is_used()
-    assert worker_environment() == dict(os.environ)
+    assert worker_environment()["PYTHONPATH"].split(os.pathsep)[0] == str(compiled.ROOT)
 
 
 def test_a_build_is_used_unless_switched_off(no_build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,31 @@ def test_a_build_that_is_asked_for_and_missing_is_an_error(monkeypatch: pytest.M
     monkeypatch.setenv("TOLLGATE_COMPILED", "1")
     with pytest.raises(CompileError, match=r"python -m gateway\.compiled"):
         worker_environment()
+
+
+def test_a_worker_is_given_what_it_needs_and_no_secret() -> None:
+    needed = {"PATH": "/bin", "LANG": "C.UTF-8", "LC_ALL": "C", "TZ": "Asia/Tokyo", "SSL_CERT_FILE": "/ca.pem"}
+    secrets = {
+        "TOLLGATE_ADMIN_TOKEN": "s",
+        "TOLLGATE_SMTP_PASSWORD": "s",
+        "TOLLGATE_WEBHOOK_SECRET": "s",
+        "PGPASSWORD": "s",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "LD_SDK_KEY": "s",
+        "HOMEBREW_GITHUB_API_TOKEN": "s",
+        "OTEL_EXPORTER_OTLP_HEADERS": "s",
+        "https_proxy": "http://user:s@proxy",
+        "PYTHONSTARTUP": "s",
+    }
+    given = worker_environment({**needed, **secrets})
+    assert given == {**needed, "PYTHONPATH": str(compiled.ROOT), "PYTHONSAFEPATH": "1"}
+    traced = worker_environment({**needed, **secrets}, is_traced=True)
+    assert traced.keys() - given.keys() == {"OTEL_EXPORTER_OTLP_HEADERS", "https_proxy"}
+
+
+def test_the_working_directory_is_no_place_to_import_from() -> None:
+    given = worker_environment({"PYTHONPATH": os.pathsep.join(["", ".", "lib", "/opt/lib"])})
+    assert given["PYTHONPATH"] == os.pathsep.join([str(compiled.ROOT), "/opt/lib"])
 
 
 def test_every_edit_of_a_workers_source_is_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,3 +342,17 @@ def test_whatever_dies_in_between_rows_and_totals_are_what_was_counted(
             collector.collect()
     collector.collect()
     assert stored(engine) == counted, f"seed {seed}"
+
+
+def test_a_row_that_no_store_can_keep_holds_up_no_other(folder: Path, engine: Engine, clock: SetClock) -> None:
+    """A count past 63 bits, and ids that are no text: as a broken disk would leave them."""
+    writer = CounterFileWriter(folder, "n:1:0", HOUR, {KEY: 0, RowKey("acme", "two", "ap-guangzhou", "x"): 1})
+    writer.words[FIRST_CELL + CALLS] = 7
+    writer.words[WORDS_PER_ROW + FIRST_CELL + CALLS] = 2**64 - 1
+    collector = Collector(folder, engine, clock)
+    assert collector.collect() == 1
+    writer.words[FIRST_CELL + CALLS] = 9
+    assert (collector.collect(), collector.broken_files) == (1, 1)
+    assert [(row["instance"], row["calls"]) for row in usage_rows(engine)] == [("one", 9)]
+    writer.close()
+    collector.close()

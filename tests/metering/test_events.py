@@ -10,6 +10,7 @@ from metering.clock import hour_of
 from metering.events import AMOUNT_MAX, EVENTS_MAX, EventsInvalid, parse_events
 
 NOW_S = 1_764_000_000.0  # 2025-11-24T16:00:00Z
+ITEM = {"side": "client", "network": "internet", "basis": "application", "bytes": 1}
 DATA = {"instance": "s1", "service": "orders", "calls": 12}
 
 
@@ -27,6 +28,10 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def place_of(instance: str) -> tuple[str, str] | None:
     return ("acme", "ap-guangzhou") if instance == "s1" else None
+
+
+def begin_of(account: str) -> int:
+    return hour_of(NOW_S) - 3 * 24
 
 
 def test_an_event_is_amounts_of_an_hour() -> None:
@@ -61,6 +66,23 @@ def test_an_event_is_amounts_of_an_hour() -> None:
         pytest.param({"time": "2025-11-24T15:59:59"}, "time", id="a time without its offset"),
         pytest.param({"time": "2025-11-24T16:06:00Z"}, "time", id="the future"),
         pytest.param({"time": "2025-08-24T16:00:00Z"}, "time", id="three months ago"),
+        pytest.param({"time": "1990-01-01T00:00:00Z"}, "time", id="before there was any"),
+        pytest.param({"time": "9999-12-31T23:59:59-23:59"}, "time", id="beyond the calendar"),
+        pytest.param({"time": "0001-01-01T00:00:00+23:59"}, "time", id="before the calendar"),
+        pytest.param({"time": "20251124T155959Z"}, "time", id="ISO 8601 that is no RFC 3339"),
+        pytest.param({"time": "2025-W48-1T15:59:59Z"}, "time", id="a week"),
+        pytest.param({"time": "2025-11-20T23:59:59Z"}, "time", id="before the account was activated"),
+        pytest.param({"data": {**DATA, "service": "a\x00b"}}, "data.service", id="a NUL"),
+        pytest.param({"data": {**DATA, "service": "a\ud800"}}, "data.service", id="half a character"),
+        pytest.param({"data": {**DATA, "service": "a\x1b[0m"}}, "data.service", id="a control character"),
+        pytest.param(
+            {"data": {**DATA, "egress": [{**ITEM, "bytes": AMOUNT_MAX}, {**ITEM, "bytes": 1}]}},
+            "data.egress",
+            id="items that each fit and whose sum does not",
+        ),
+        pytest.param(
+            {"data": {**DATA, "egress": [{**ITEM, "side": ["client"]}]}}, "data.egress[0].side", id="a list for a text"
+        ),
         pytest.param({"datacontenttype": "text/xml"}, "datacontenttype", id="data in XML"),
         pytest.param({"data": None}, "data", id="no data"),
         pytest.param({"data": {"instance": "s1"}}, "data", id="nothing to count"),
@@ -81,10 +103,10 @@ def test_an_event_is_amounts_of_an_hour() -> None:
 )
 def test_a_fault_is_named_by_its_place(changes: dict[str, Any], path: str) -> None:
     with pytest.raises(EventsInvalid) as single:
-        parse_events([event(**changes)], NOW_S, place_of, is_batch=False)
+        parse_events([event(**changes)], NOW_S, place_of, is_batch=False, begin_of=begin_of)
     assert [fault.path for fault in single.value.faults] == [path]
     with pytest.raises(EventsInvalid) as batch:
-        parse_events([event(id="0"), event(**changes)], NOW_S, place_of, is_batch=True)
+        parse_events([event(id="0"), event(**changes)], NOW_S, place_of, is_batch=True, begin_of=begin_of)
     assert [fault.path for fault in batch.value.faults] == [f"[1].{path}"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, select, text
 
-from metering.clock import hour_start
+from metering.clock import hour_of, hour_start
 from metering.database import open_engine, transaction
-from metering.events import PAST_HOURS_MAX, EventsInvalid, UsageEvent
+from metering.events import PAST_HOURS_MAX, EventsInvalid, UsageEvent, field_of, hour_max
 from metering.ingestion import Ingested, ingest
 from metering.tables import counter, dirty, metadata, seen
 from tests.node import until
@@ -105,9 +106,62 @@ def test_ids_are_forgotten_when_their_events_would_be_refused_anyway(engine: Eng
     ingest(engine, [replace(old, id="b", hour=HOUR + 1)], later_s, is_batch=False)
     with engine.connect() as connection:
         assert set(connection.execute(select(seen.c.id)).scalars()) == {"a", "b"}
-    ingest(engine, [replace(old, id="c", hour=HOUR + 1)], later_s + 3600, is_batch=False)
+    newest = HOUR + PAST_HOURS_MAX + 1
+    ingest(engine, [replace(old, id="c", hour=newest)], later_s + 3600, is_batch=False)
+    ingest(engine, [replace(old, id="d", hour=newest)], later_s + 3600, is_batch=False)
     with engine.connect() as connection:
-        assert set(connection.execute(select(seen.c.id)).scalars()) == {"b", "c"}
+        assert set(connection.execute(select(seen.c.id)).scalars()) == {"b", "c", "d"}
+
+
+@pytest.mark.parametrize("days", [63, 90, 4000])
+def test_a_clock_that_was_ahead_once_makes_no_repeat_count_twice(engine: Engine, days: int) -> None:
+    """It said of every event that it is old, and of the next one that it is new."""
+    first, ahead_s = usage("a", 5), NOW_S + days * 86_400
+    ingest(engine, [first], NOW_S, is_batch=False)
+    ahead = usage("b", 1, hour=hour_of(ahead_s))
+    for now_s in (ahead_s, ahead_s, ahead_s + 3600):
+        ingest(engine, [ahead], now_s, is_batch=False)
+        # The ids of the first hour are gone, or are still there: in neither case is it counted again.
+        with suppress(EventsInvalid):
+            assert ingest(engine, [first], NOW_S, is_batch=False) == Ingested(0, 1)
+    with pytest.raises(EventsInvalid) as error:
+        ingest(engine, [usage("c", 1), first], NOW_S + 60, is_batch=True)
+    assert [fault.path for fault in error.value.faults] == ["[0].time", "[1].time"]
+    assert counted(engine) == {("ce:/edge", HOUR): 5, ("ce:/edge", ahead.hour): 1}
+
+
+def test_a_clock_that_was_ahead_without_an_event_of_its_time_forgets_nothing(engine: Engine) -> None:
+    ingest(engine, [usage("a", 5)], NOW_S, is_batch=False)
+    ingest(engine, [], NOW_S + 90 * 86_400, is_batch=True)
+    assert ingest(engine, [usage("a", 5)], NOW_S, is_batch=False) == Ingested(0, 1)
+    assert ingest(engine, [usage("b", 1)], NOW_S, is_batch=False) == Ingested(1, 0)
+
+
+@pytest.mark.parametrize("meter", ["calls", "egress:client:internet:application"])
+def test_an_accounts_hour_has_a_bound_over_all_sources_and_services(engine: Engine, meter: str) -> None:
+    """Each event fits, and the sum would not: it is refused with its place, and what was there stays."""
+    most = hour_max(meter)
+    sixteenth = replace(usage("0", hour=HOUR), amounts={meter: most // 16})
+    full = [replace(sixteenth, id=str(n), source=f"/edge/{n % 3}", service=f"s{n % 5}") for n in range(16)]
+    for one in full:
+        assert ingest(engine, [one], NOW_S, is_batch=False) == Ingested(1, 0)
+    one_more = replace(sixteenth, id="x", amounts={meter: 1}, instance="s2", source="/other")
+    elsewhere = replace(one_more, id="y", hour=HOUR - 1)
+    with pytest.raises(EventsInvalid) as error:
+        ingest(engine, [elsewhere, one_more], NOW_S, is_batch=True)
+    assert [fault.path for fault in error.value.faults] == [f"[1].{field_of(meter)}"]
+    assert ingest(engine, [*full, elsewhere], NOW_S, is_batch=True) == Ingested(1, 16)
+    assert sum(counted(engine).values()) == most + 1
+
+
+def test_a_counter_that_an_older_version_let_grow_too_large_refuses_events_of_its_hour_alone(engine: Engine) -> None:
+    row = {"account": "acme", "instance": "s1", "region": "ap-guangzhou", "service": "orders", "meter": "calls"}
+    with transaction(engine) as connection:
+        for writer in ("ce:/edge", "ce:/other"):
+            connection.execute(counter.insert(), {**row, "writer": writer, "hour": HOUR, "value": 2**63 - 1})
+    with pytest.raises(EventsInvalid, match="1 faults"):
+        ingest(engine, [usage("a", 1)], NOW_S, is_batch=False)
+    assert ingest(engine, [usage("a", 1, hour=HOUR - 1)], NOW_S, is_batch=False) == Ingested(1, 0)
 
 
 class PowerGone(Exception):

@@ -1,16 +1,23 @@
 """Money over HTTP: done once for a key, refused by name, and the pages behind a bill."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
+from config.instants import instant_text
+from gateway.admin.app import make_app
+from metering.database import transaction
 from tests.billing.world import count_rows
-from tests.gateway.admin.desk import DeskNode
+from tests.gateway.admin.desk import TOKEN, DeskNode
 from tests.gateway.admin.test_resources import cash, get
 
 BOUGHT = {"account": "acme", "id": "d", "spec": "dedicated-2500", "region": "ap-guangzhou"}
 VOUCHER = {"id": "v", "amount": "3.00", "expires_at": "2030-01-01T00:00:00Z"}
+ADJUSTMENT = {
+    "hour": "2026-01-15T09:00:00Z", "instance": "acme-shared", "meter": "calls", "amount": "1", "reason": "SLA",
+}  # fmt: skip
 MONTHLY = BOUGHT | {"charge": {"prepaid_months": 1}, "price": "12.00"}
 
 
@@ -149,3 +156,126 @@ async def test_a_lost_hour_is_found_and_marked_again(client: TestClient, node: D
     assert (await client.post("/v1/reconciliation")).status == 200
     node.store.biller.settle(now, lambda hour: True)
     assert (await get(client, "/v1/reconciliation"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "field"),
+    [
+        ("/v1/accounts/acme/top-ups", {"cash": "9999999999.99"}, "cash"),
+        ("/v1/accounts/acme/top-ups", {"gift": "1000000000.00000001"}, "gift"),
+        ("/v1/accounts/acme/top-ups", {"cash": ["1.00"]}, "cash"),
+        ("/v1/accounts/acme/top-ups", {"cash": True}, "cash"),
+        ("/v1/accounts/acme/top-ups", {"income": "1000000000", "cash": "1000000000"}, "cash"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"amount": "9999999999.99"}, "amount"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"expires_at": "1999-12-31T23:59:59Z"}, "expires_at"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"expires_at": "2030-01-01"}, "expires_at"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"expires_at": 1_900_000_000}, "expires_at"),
+        ("/v1/accounts/acme/vouchers", VOUCHER | {"id": "v\x00"}, "id"),
+        ("/v1/instances", BOUGHT | {"price": "1000.01"}, "price"),
+        ("/v1/instances", BOUGHT | {"price": "9999999999.99"}, "price"),
+        ("/v1/packs", {"account": "acme", "meter": "calls", "quantity": 2**61, "months": 1, "price": "1"}, "quantity"),
+        ("/v1/packs", {"account": "acme", "meter": ["calls"], "quantity": 1, "months": 1, "price": "1"}, "meter"),
+        ("/v1/accounts/acme/adjustments", ADJUSTMENT | {"hour": "1990-01-01T00:00:00Z"}, "hour"),
+        ("/v1/accounts/acme/adjustments", ADJUSTMENT | {"reason": "a\x1b[0m"}, "reason"),
+        ("/v1/accounts/acme/adjustments", ADJUSTMENT | {"amount": "1000000000.01"}, "amount"),
+        ("/v1/accounts/acme/what-if", {"month": "9999-12"}, "month"),
+        ("/v1/accounts/acme/what-if", {"month": 1}, "month"),
+    ],
+)  # fmt: skip
+async def test_what_no_later_step_could_carry_is_refused_by_its_field(
+    client: TestClient, path: str, content: Any, field: str
+) -> None:
+    before = await get(client, "/v1/accounts/acme")
+    status, problem = await post(client, path, content)
+    assert (status, [fault["path"] for fault in problem["errors"]]) == (422, [field])
+    assert await get(client, "/v1/accounts/acme") == before
+
+
+@pytest.mark.parametrize("month", ["0000-01", "0001-01", "1969-12", "9999-12", "2026-1", "%ff"])
+async def test_a_month_that_no_calendar_has_is_no_failure(client: TestClient, month: str) -> None:
+    for path, status in (("usage?month=", 422), ("bills?month=", 422), ("orders?month=", 422)):
+        assert (await client.get(f"/v1/{path}{month}")).status == status, path
+    for page in ("lines", "focus", "statement"):
+        assert (await client.get(f"/v1/bills/{month}/{page}")).status == 404, page
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-15", "2026-01-15T09:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"]
+)
+async def test_a_range_is_of_rfc_3339(client: TestClient, text: str) -> None:
+    for path in ("usage", "settlements"):
+        for name in ("from", "to"):
+            answer = await client.get(f"/v1/{path}", params={name: text})
+            assert (answer.status, [one["path"] for one in (await answer.json())["errors"]]) == (422, [name])
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+async def test_money_up_to_the_bound_again_and_again_and_a_new_start(tmp_path: Path, url: str) -> None:
+    """Ten of the greatest amounts stopped a node from ever starting again."""
+    values: dict[str, Any] = {"store": url, "cash": "1000000000.00"}
+    node = DeskNode(tmp_path, **values)
+    statuses = []
+    async with TestClient(TestServer(make_app(node, TOKEN)), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        for bucket in ("cash", "gift", "income"):
+            for _ in range(10):
+                statuses.append((await post(client, "/v1/accounts/acme/top-ups", {bucket: "1000000000"}))[0])
+        assert statuses.count(201) == 2
+        assert set(statuses) == {201, 422}
+        node.store.biller.settle(node.store.clock.now(), lambda hour: True)
+    node.close()
+    node = DeskNode(tmp_path, **values)
+    async with TestClient(TestServer(make_app(node, TOKEN)), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        for name in ("accounts", "orders", "bills", "settlements", "instances", "reconciliation"):
+            assert (await client.get(f"/v1/{name}")).status == 200
+        [account] = (await get(client, "/v1/accounts"))["items"]
+        assert account["balance"] == "3000000000.00000000"
+    node.close()
+
+
+async def test_a_voucher_that_an_older_version_took_keeps_nobody_from_an_answer(
+    client: TestClient, node: DeskNode
+) -> None:
+    await post(client, "/v1/accounts/acme/vouchers", VOUCHER)
+    with transaction(node.store.engine) as connection:
+        connection.exec_driver_sql("UPDATE voucher SET expires_at = 253402387139")
+    [voucher] = (await get(client, "/v1/accounts/acme"))["vouchers"]
+    assert voucher["expires_at"] == "9999-12-31T23:59:59Z"
+    for path in ("/v1/accounts", "/v1/instances", "/v1/bills"):
+        await get(client, path)
+    event = {"specversion": "1.0", "id": "1", "source": "/e", "type": "tollgate.usage"}
+    event |= {"time": instant_text(int(node.store.clock.now()))}
+    fields = {"Content-Type": "application/cloudevents+json"}
+    document = event | {"data": {"instance": "acme-shared", "calls": 1}}
+    assert (await client.post("/v1/events", json=document, headers=fields)).status == 200
+
+
+@pytest.mark.parametrize("attribute", ["_instance_book", "_biller"])
+async def test_a_purchase_that_is_committed_is_answered_so(
+    client: TestClient, node: DeskNode, monkeypatch: pytest.MonkeyPatch, attribute: str
+) -> None:
+    """The disk is full when what was bought is to be noted: it is paid, and the same key makes it serve later."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    office = node.store.office
+    name = "add" if attribute == "_instance_book" else "entitlements"
+    wish = BOUGHT | {"price": "0.00000001", "entry": [{"bind": "127.0.0.1:20001"}]}
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(office, attribute), name, fail)
+        status, done = await post(client, "/v1/instances", wish, "k")
+    assert (status, done["serving"]) == (201, False)
+    assert (await post(client, "/v1/instances", wish, "k"))[1]["serving"] is True
+
+
+async def test_counts_that_pass_64_bits_together_are_shown_with_everybody_elses(
+    client: TestClient, node: DeskNode
+) -> None:
+    """As an older version let them grow."""
+    hour = int(node.store.clock.now()) // 3600 - 1
+    for writer in ("ce:a", "ce:b", "ce:c"):
+        count_rows(node.store.engine, hour, {"calls": 2**63 - 1}, account="acme", instance="acme-shared", writer=writer)
+    answered = await client.get("/v1/usage")
+    assert answered.status == 200
+    assert str(3 * (2**63 - 1)) in await answered.text()

@@ -83,3 +83,19 @@ async def test_events_are_billed(client: TestClient, node: DeskNode, event: dict
     bills = biller.bill(account)["bills"]
     quantities = [line["quantity"] for month in bills.values() for line in month["lines"] if line["meter"] == "calls"]
     assert sum(quantities) == 3_000_000
+
+
+async def test_events_that_each_fit_and_whose_sum_does_not_stop_nobodys_bill(
+    client: TestClient, node: DeskNode, event: dict[str, Any]
+) -> None:
+    """The one that is too much is named; what was counted is billed, and so is everybody else."""
+    sent = {"side": "client", "network": "internet", "basis": "application", "bytes": 2**44}
+    full = [{**event, "id": str(n), "data": {"instance": "acme-shared", "egress": [sent]}} for n in range(64)]
+    assert (await post(client, full, BATCH))[0] == 200
+    one_more = {"instance": "acme-shared", "egress": [{**sent, "bytes": 1}]}
+    last = {**event, "id": "last", "source": "/other", "data": one_more}
+    status, problem = await post(client, [{**event, "id": "one"}, last], BATCH)
+    assert (status, [fault["path"] for fault in problem["errors"]]) == (422, ["[1].data.egress"])
+    node.store.biller.settle(node.store.clock.now() + 2 * 3600, lambda hour: True)
+    [month] = node.store.office._biller.bill("acme")["bills"].values()
+    assert sum(line["quantity"] for line in month["lines"] if line["meter"] == "egress_client") == 2**50

@@ -16,6 +16,7 @@ class State:
         self.store_failures = 1
         self.was_reload_good = True
         self.reconcile_findings = 3
+        self.owns_store = False
 
 
 def test_the_node_shows_its_workers_its_accounts_and_its_clock() -> None:
@@ -34,6 +35,7 @@ def test_the_node_shows_its_workers_its_accounts_and_its_clock() -> None:
         "tollgate_clock_rate 3600.0",
         "tollgate_store_failures_total 1.0",
         "tollgate_config_last_reload_good 1.0",
+        "tollgate_store_owned 0.0",
         "tollgate_reconcile_findings 3.0",
     } <= lines
 

@@ -111,3 +111,16 @@ def test_a_contradiction_is_1_and_named(bare: Tollgate, tmp_path: Path, billed: 
     outcome = bare("reconcile", "-c", billed[0])
     assert outcome.code == 1
     assert "wallet account:acme:cash" in outcome.out
+
+
+def test_a_reason_is_no_formula_in_an_export(bare: Tollgate, tmp_path: Path, billed: tuple[str, str]) -> None:
+    config, month = billed
+    node = DeskNode(tmp_path)
+    line = node.store.biller.bill_lines("acme", month)[0]
+    wish = {"hour": line["hour"], "instance": line["instance"], "meter": "calls", "amount": "1.00"}
+    node.store.office.adjust("acme", {**wish, "reason": "=cmd|' /C calc'!A0"}, None)
+    node.close()
+    rows = list(csv.DictReader(io.StringIO(bare("bill", "--focus", "--month", month, "-c", config).out)))
+    [adjustment] = (row for row in rows if row["ChargeCategory"] == "Adjustment")
+    assert adjustment["ChargeDescription"] == "'=cmd|' /C calc'!A0"
+    assert adjustment["BilledCost"] == "-1.00000000"

@@ -51,6 +51,18 @@ def test_an_invalid_service_is_refused_with_every_place(tollgate: Tollgate, tmp_
     assert "upstream.targets" in outcome.errors
 
 
+def test_a_service_file_is_read_as_strictly_as_the_configuration(tollgate: Tollgate, tmp_path: Path) -> None:
+    file = tmp_path / "service.yaml"
+    upstream = "upstream: {targets: [{url: 'http://127.0.0.1:1', weight: 0x1}]}"
+    file.write_text(f"id: extra\ninstance: acme-shared\nqps: 0100\nstrip_path: no\n{upstream}\n")
+    outcome = tollgate("service", "add", str(file))
+    assert outcome.code == 1
+    for said in ("qps: 0100 is", "write 100,", "strip_path: no is", "upstream.targets[0].weight: 0x1 is"):
+        assert said in outcome.errors
+    file.write_text("id: extra\nid: other\n")
+    assert f"{file}:2:1: the key 'id' stands twice" in tollgate("service", "add", str(file)).errors
+
+
 def test_a_pack_is_bought_listed_and_given_back_once(tollgate: Tollgate) -> None:
     bought = tollgate("pack", "buy", "--account", "acme", "--meter", "egress", "--quantity", "10GiB",
                       "--months", "3", "--price", "1.00", "--json").document  # fmt: skip

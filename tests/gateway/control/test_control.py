@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -113,12 +114,27 @@ def test_a_bad_file_changes_nothing_and_every_fault_is_logged(running: Running) 
     until(lambda: "last_reload_good 1.0" in running.node.call("GET", "/metrics")[1], "the good file is taken up", 5)
 
 
+@pytest.mark.parametrize("line", ["x: 2024-99-99", "? {a: 1}\n: 2", "x: " + "9" * 5000])
+def test_a_file_that_cannot_be_read_at_all_changes_nothing(running: Running, line: str) -> None:
+    """What YAML's reader stumbles over is no end of the node."""
+    told = running.log().count("is not taken up")
+    running.node.config.write_text(config_text(**running.ports) + line + "\n")
+    running.hang_up()
+    until(lambda: running.log().count("is not taken up") > told, "it is said", 5)
+    assert running.get(ORDERS) == 200
+    assert "tollgate_config_last_reload_good 0.0" in running.node.call("GET", "/metrics")[1]
+    running.write()
+    running.hang_up()
+    until(lambda: "last_reload_good 1.0" in running.node.call("GET", "/metrics")[1], "the good file is taken up", 5)
+
+
 def test_an_entry_that_is_taken_by_another_program_is_refused_on_hang_up(running: Running) -> None:
     before = running.node.worker_pids()
-    text = config_text(**{**running.ports, "dedicated": running.ports["origin"]})
-    running.node.config.write_text(text)
-    running.hang_up()
-    until(lambda: f"cannot listen on 127.0.0.1:{running.ports['origin']}" in running.log(), "the reason is logged", 5)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        running.node.config.write_text(config_text(**{**running.ports, "dedicated": port}))
+        running.hang_up()
+        until(lambda: f"cannot listen on 127.0.0.1:{port}" in running.log(), "the reason is logged", 5)
     running.write()
     running.hang_up()
     until(lambda: "last_reload_good 1.0" in running.node.call("GET", "/metrics")[1], "the good file is taken up", 5)
@@ -219,11 +235,11 @@ def test_a_node_that_cannot_start_leaves_the_orphaned_workers_serving(tmp_path: 
         orphans = running.node.worker_pids()
         running.node.process.kill()
         running.node.process.wait()
-        text = config_text(**{**running.ports, "admin": running.ports["origin"]})
         other = tmp_path / "other.yaml"
-        other.write_text(text)
         arguments = [sys.executable, "-m", "gateway.main", "serve", "-c", str(other)]
-        failed = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            other.write_text(config_text(**{**running.ports, "admin": taken.getsockname()[1]}))
+            failed = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
         assert failed.returncode == 1
         assert "the admin API cannot listen" in failed.stderr
         assert running.node.worker_pids() == orphans

@@ -283,3 +283,24 @@ async def test_a_snapshot_published_while_a_worker_starts_is_not_missed(bench: B
     bench.publish(2)
     await start
     assert await bench.supervisor.applied(5.0)
+
+
+async def test_a_worker_that_cannot_be_watched_does_not_stay_and_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of descriptors just then: one that nobody knows of would serve for ever."""
+    open_pidfd, tried = os.pidfd_open, []
+
+    def no_descriptor_at_first(pid: int, *arguments: int) -> int:
+        tried.append(pid)
+        if len(tried) <= 2:
+            raise OSError(24, "Too many open files")
+        return open_pidfd(pid, *arguments)
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor_at_first)
+    bench.publish(1)
+    await bench.supervisor.apply([bench.spec(free_port(), workers=1)])
+    assert bench.pids() == {tried[2]}
+    for pid in tried[:2]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,13 @@ from gateway.proxy.capacity import SPARE_DESCRIPTORS, Capacity
 from tests.certificates import Authority
 from tests.gateway.data_plane import Raw, service, worker
 from tests.gateway.entry.test_entry import HOST, entry
-from tests.gateway.entry.test_proxied_entry import is_closed
+from tests.gateway.entry.test_proxied_entry import FROM_203, PROXIED, is_closed
 from tests.node import origin, until
 
 FEW = 300
 GET = b"GET /open/bytes/3 HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 POST = b"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
-ROOM = Capacity(FEW).connections_max
+ROOM = Capacity(descriptors=FEW).connections_max
 PATIENT = {"head_timeout": 60.0, "idle_timeout": 60.0}  # Nobody goes for any other reason.
 
 
@@ -83,6 +83,35 @@ def test_silent_tls_connections_make_room_too(tmp_path: Path, upstream: int) -> 
         assert descriptors(running.process.pid) <= FEW - SPARE_DESCRIPTORS / 2
 
 
+@pytest.mark.parametrize(
+    "is_tls, said",
+    [
+        pytest.param(False, b"", id="nothing"),
+        pytest.param(True, b"", id="nothing, with TLS"),
+        pytest.param(True, FROM_203, id="no hello"),
+        pytest.param(True, FROM_203 + b"\x16\x03\x01\x02", id="a part of a hello"),
+    ],
+)
+def test_silent_connections_behind_the_proxy_protocol_make_room_too(
+    tmp_path: Path, upstream: int, is_tls: bool, said: bytes
+) -> None:
+    """As many as have room kept all others out until their time was over."""
+    authority = Authority(tmp_path)
+    pair = entry(authority.issue("server", HOST)) if is_tls else {}
+    context = authority.client_context() if is_tls else None
+    with (
+        worker(tmp_path, service("open", upstream), descriptors=FEW, entry=pair | PROXIED, **PATIENT) as running,
+        ExitStack() as held,
+    ):
+        for one in silent(held, running.port, 2 * ROOM):
+            with suppress(OSError):  # It has given way.
+                one.sendall(said)
+        with Raw(running.port, FROM_203, context, HOST) as fresh:
+            assert fresh.send(GET).answer()[0] == 200
+        assert running.process.poll() is None
+        assert descriptors(running.process.pid) <= FEW - SPARE_DESCRIPTORS / 2
+
+
 def test_one_address_has_half_of_them_at_the_most(tmp_path: Path, upstream: int) -> None:
     with (
         worker(tmp_path, service("open", upstream), descriptors=FEW, **PATIENT) as running,
@@ -124,6 +153,12 @@ def test_upstream_connections_have_their_bound_and_those_at_rest_give_way(tmp_pa
 
 @pytest.mark.parametrize("descriptors, least", [(10, 16), (300, 59), (1024, 240), (resource.RLIM_INFINITY, 100_000)])
 def test_a_quarter_of_the_descriptors_beyond_the_spare_ones_are_clients(descriptors: int, least: int) -> None:
-    capacity = Capacity(descriptors)
+    capacity = Capacity(descriptors=descriptors)
     assert capacity.connections_max >= least
     assert capacity.address_max == capacity.connections_max // 2
+
+
+def test_settings_may_only_lower_them() -> None:
+    assert Capacity(20, 3, descriptors=300).connections_max == 20
+    assert Capacity(20, 3, descriptors=300).address_max == 3
+    assert Capacity(10_000, descriptors=300).connections_max == Capacity(descriptors=300).connections_max

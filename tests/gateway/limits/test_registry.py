@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.limits import registry as registry_module
 from gateway.limits.registry import SlotRegistry
 from gateway.limits.table import HEADER_BYTES, SLOT_BYTES, LimitTable
 
@@ -46,9 +45,8 @@ def test_the_book_is_written_only_when_it_changed(table: LimitTable, tmp_path: P
     assert path.stat().st_ino != written
 
 
-def test_more_limits_than_slots_are_refused(table: LimitTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "SLOTS", 2)
-    registry = SlotRegistry(tmp_path / "slots.json", table)
+def test_more_limits_than_slots_are_refused(table: LimitTable, tmp_path: Path) -> None:
+    registry = SlotRegistry(tmp_path / "slots.json", table, 2)
     registry.slot("a"), registry.slot("b")
     with pytest.raises(ValueError, match="more than 2 limits"):
         registry.slot("c")

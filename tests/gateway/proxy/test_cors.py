@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.http.request import RequestHead
+from gateway.proxy.cors import CorsRule
 from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
 from tests.gateway.proxy.origins import answering, origin_of
 from tests.node import origin
@@ -171,3 +173,33 @@ def test_who_may_opens_one_and_so_does_what_is_no_browser(sockets: WorkerProcess
     for path in ("/any", "/none"):
         assert handshake(sockets, path, "Origin: https://evil.example") == 101
         assert handshake(sockets, path) == 101
+
+
+@pytest.mark.parametrize(
+    "asking, is_allowed",
+    [
+        ("https://a.example.com", True),
+        ("https://a.b.example.com", True),
+        ("https://a-1_x.example.com", True),
+        ("http://a.shop.example:8443", True),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://a..example.com", False),
+        ("https://evilexample.com", False),
+        ("https://evil.com/.example.com", False),
+        ("https://evil.com:1.example.com", False),
+        ("https://evil.com#.example.com", False),
+        ("https://a.example.com.evil.com", False),
+        ("https://axexample.com", False),
+        ("https://a.example.com:8443", False),
+        ("http://a.example.com", False),
+        ("http://a.shop.example", False),
+        ("https://*.example.com", False),
+        ("null", False),
+    ],
+)
+def test_a_wildcard_is_for_every_name_below_it_and_for_nothing_else(asking: str, is_allowed: bool) -> None:
+    cors = CorsRule(rule("https://*.example.com", "http://*.shop.example:8443", credentials=True))
+    head = RequestHead()
+    assert head.parse(f"GET / HTTP/1.1\r\nHost: x\r\nOrigin: {asking}\r\n\r\n".encode(), 32768, 8192, 128)
+    assert (f"Access-Control-Allow-Origin: {asking}\r\nVary: Origin".encode() in cors.fields(head)) == is_allowed

@@ -170,3 +170,39 @@ def test_what_thousands_of_requests_touch_in_turn_takes_whole_lines_of_the_cache
     )
     size = int(done.stdout) + 16  # What the collector keeps stands before it.
     assert -(-size // 16) * 16 % 64 == 0, "blocks of memory are multiples of 16 bytes, one after another"
+
+
+@pytest.mark.parametrize(
+    "target, route",
+    [
+        ("/A/accounts/AC1.JSON", "json"),
+        ("/a/ACCOUNTS/AC1.json/", "json"),
+        ("/a/accounts/AC1;v=1.json", "one"),
+        ("/a/accounts/AC1.json;v=1", "json"),
+        ("/a/accounts/%41C1%2Ejson", "json"),
+        ("/a/accounts/AC1:Cancel", "cancel"),
+        ("/a/accounts/AC1/x/y:CANCEL", "deep"),
+        ("/a/accounts/AC1/x", None),
+        ("/a/files/x/y", "files"),
+        ("/a/files/", None),
+        ("/a/files", None),
+    ],
+)
+def test_templates_hold_as_the_service_tells_paths_apart(target: str, route: str | None) -> None:
+    paths = {
+        "json": "/Accounts/{Sid}.json",
+        "cancel": "/Accounts/{Sid}:Cancel",
+        "one": "/Accounts/{Sid}",
+        "deep": "/Accounts/{Sid}/*:Cancel",
+        "files": "/Files/{Path+}",
+    }
+    routes = [{"id": id, "methods": [], "path": path, "limit": None} for id, path in paths.items()]
+    found = matcher(service("a", 9, routes=routes, path_case="fold", trailing_slash="ignore")).find(head("GET", target))
+    assert (found.route.id if isinstance(found, Match) else None) == route
+
+
+@pytest.mark.parametrize("host", ["orders_api:8080", "[::1]:8080", "[::1]", "ORDERS_API.", "a.svc_x.local"])
+def test_hosts_with_underscores_and_addresses_are_hosts(host: str) -> None:
+    made = matcher(service("a", 9, hosts=["orders_api", "[::1]", "*.svc_x.local"]))
+    assert isinstance(made.find(head("GET", "/a", host=host)), Match)
+    assert isinstance(made.find(head("GET", "/a", host="other")), Unmatched)

@@ -13,13 +13,16 @@ import pytest
 import uvloop
 
 from gateway.http.chunked import CHUNKS_TOGETHER_MAX
+from gateway.proxy.client import EMPTY_BYTES_MAX
 from gateway.proxy.downstream import REFUSALS_PATIENCE
+from gateway.proxy.paced import PIPELINED_BYTES_MAX
 from gateway.proxy.turns import REQUESTS_TOGETHER_MAX, STEPS_TOGETHER_MAX
 from gateway.proxy.upstream import INTERIM_MAX
 from metering.cells import CALLS, FRONTEND_ERRORS, INGRESS, egress_cell
 from tests.gateway.data_plane import service
 from tests.gateway.proxy.in_process import Gateway, Turns, gateway, turns_until
 
+READ_BYTES_MAX = 256 * 1024  # the loop's
 TOGETHER_MAX = STEPS_TOGETHER_MAX * REQUESTS_TOGETHER_MAX
 KEY = {"type": "key", "header": "X-Api-Key", "keys": [], "strip": False}
 REFUSED = [
@@ -43,13 +46,24 @@ def services() -> list[dict[str, Any]]:
 def run(folder: Path, test: Callable[[Gateway], Awaitable[None]], *of: dict[str, Any]) -> None:
     async def main() -> None:
         async with gateway(folder, *of) as running:
-            await test(running)
+            try:
+                await test(running)
+            finally:
+                while _WRITERS:
+                    writer = _WRITERS.pop()
+                    writer.close()
+                    writer.transport.abort()
 
     uvloop.run(main())
 
 
+_WRITERS: list[asyncio.StreamWriter] = []
+
+
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port, limit=1 << 26)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 26)
+    _WRITERS.append(writer)
+    return reader, writer
 
 
 @pytest.mark.parametrize("request_text, whose, code", REFUSED)
@@ -71,7 +85,6 @@ def test_requests_that_are_refused_are_answered_some_in_each_turn(
         assert running.count(whose, cell) + (running.count(whose, CALLS) if whose != "-" else 0) == many
         assert running.count(whose, cell) > many / 2
         assert turns.most <= REQUESTS_TOGETHER_MAX
-        writer.close()
 
     run(tmp_path, test, *services())
 
@@ -92,7 +105,6 @@ def test_many_connections_that_are_refused_again_and_again_share_what_is_theirs(
         for _ in range(rounds):
             writer.write(text)
             await reader.readuntil(b"}")
-        writer.close()
 
     async def test(running: Gateway) -> None:
         known = await asyncio.gather(*(ask(running.port, REFUSALS_PATIENCE) for _ in range(crowd)))
@@ -166,7 +178,6 @@ def test_content_in_chunks_of_one_byte_is_read_some_in_each_turn(tmp_path: Path)
         assert running.count("up", INGRESS) > size
         # What a read brings, and what its turn does.
         assert turns.most <= 2 * CHUNKS_TOGETHER_MAX + 100
-        writer.close()
 
     origin = Origin(serve)
     try:
@@ -196,7 +207,6 @@ def test_answers_in_chunks_of_one_byte_are_read_some_in_each_turn(tmp_path: Path
         # The connection goes on.
         writer.write(b"GET /zz HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 404")
-        writer.close()
 
     origin = Origin(serve)
     try:
@@ -225,7 +235,32 @@ def test_interim_answers_have_a_bound(tmp_path: Path, more: int, status: bytes) 
             seen += data
         assert seen.count(b"HTTP/1.1 103") == INTERIM_MAX
         assert running.count("hints", CALLS) == 1
-        writer.close()
+
+    origin = Origin(serve)
+    try:
+        run(tmp_path, test, service("hints", origin.port, upstream={"retries": 0}))
+    finally:
+        origin.close()
+
+
+def test_interim_answers_together_have_no_more_fields_than_two_heads(tmp_path: Path) -> None:
+    """A hundred of 510 different fields each, as often as somebody asks, stopped the worker for 75 ms and more."""
+    number = 510
+
+    def serve(connection: socket.socket) -> None:
+        head_of(connection)
+        for answer in range(3):
+            fields = b"".join(b"%x:%x\r\n" % (field, answer) for field in range(number))
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        head_of(connection)
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        writer.write(b"GET /hints HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = await reader.readuntil(b"}")
+        assert data.count(b"HTTP/1.1 103") == 2
+        assert b"HTTP/1.1 502" in data
 
     origin = Origin(serve)
     try:
@@ -260,5 +295,69 @@ def test_who_does_not_read_its_answers_is_read_no_more(tmp_path: Path) -> None:
             answered += len(await loop.sock_recv(client, 1 << 16))
         sending.cancel()
         client.close()
+
+    run(tmp_path, test, *services())
+
+
+def test_requests_that_wait_are_no_more_than_a_few_reads(tmp_path: Path) -> None:
+    """Pipelined ones that are admitted grew the worker by 64 MiB in 12 s: each answer let another read in."""
+    text = b"GET /some HTTP/1.1\r\nHost: a\r\nX-Filler: " + b"x" * 2000 + b"\r\n\r\n"
+    many = 3000
+
+    def serve(connection: socket.socket) -> None:
+        while True:
+            head_of(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        writer.write(text * many)
+        await turns_until(lambda: len(running.core.clients) == 1)
+        (connection,) = running.core.clients
+        most = answered = 0
+        while answered < many:
+            answered += (await reader.readuntil(b"ok")).count(b"HTTP/1.1 200")
+            most = max(most, len(connection._buffer))
+        # What may wait, and the read that was one too many.
+        assert PIPELINED_BYTES_MAX <= most <= PIPELINED_BYTES_MAX + 2 * READ_BYTES_MAX
+        assert running.count("some", CALLS) == many
+
+    origin = Origin(serve)
+    try:
+        run(tmp_path, test, service("some", origin.port))
+    finally:
+        origin.close()
+
+
+def test_empty_lines_are_no_requests_without_end(tmp_path: Path) -> None:
+    """RFC 9112 2.2. Megabytes of them stopped the worker for 1.2 s."""
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        writer.write(b"\r\n" * (EMPTY_BYTES_MAX // 2) + b"GET /zz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 404")
+        writer.write(b"\r\n" * (EMPTY_BYTES_MAX // 2 + 1) + b"GET /zz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 400")
+        assert await reader.read() == b""
+
+    run(tmp_path, test, *services())
+
+
+def test_what_waits_for_a_reader_is_not_read_twice(tmp_path: Path) -> None:
+    """Requests that come while others wait, for a turn or until the client reads, follow those once."""
+    text = b"GET /zz/%d HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        sent = 0
+        for _ in range(200):
+            writer.write(b"".join(text % n for n in range(sent, sent + 7)))
+            sent += 7
+            await asyncio.sleep(0)
+        answered = 0
+        while answered < sent:
+            answered += (await reader.readuntil(b"}")).count(b"HTTP/1.1 404")
+        await asyncio.sleep(0.05)
+        assert running.count("-", FRONTEND_ERRORS["no_route"]) == sent
 
     run(tmp_path, test, *services())

@@ -1,6 +1,8 @@
 """Host, prefix and route matching by the order of DESIGN 1.2 and 1.7."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,38 +116,48 @@ def test_405_names_the_methods_that_would_do() -> None:
     assert allowed == {b"GET", b"PUT"}
 
 
-def _rank(route: FakeRoute, path: bytes) -> tuple[int, ...] | None:
+def _rank(route: FakeRoute, path: bytes) -> tuple[Any, ...] | None:
     """How literal the route is where it fits, segment by segment; less is more. None: it does not fit."""
-    rank = []
+    rank: list[tuple[Any, ...]] = []
     wanted, given_ = route.path.split(b"/")[1:], path.split(b"/")[1:]
     for at, segment in enumerate(wanted):
         if segment == b"*":
-            return (*rank, 2)
+            return (*rank, (4,))
         if at == len(given_):
             return None
-        if segment[:1] == b"{":
+        if segment == b"{x+}" or segment[:1] == b"*":
+            end = b"" if segment == b"{x+}" else segment[1:]
+            return (*rank, (3, -len(end))) if given_[at] and given_[-1].endswith(end) else None
+        if segment == b"{x}":
             if not given_[at]:
                 return None
-            rank.append(1)
+            rank.append((2,))
+        elif b"{" in segment:
+            # By the definition: each parameter is some text, as in a regular expression.
+            pieces = re.split(rb"\{[^}]*\}", segment)
+            pattern = b".+".join(map(re.escape, pieces))
+            if not re.fullmatch(pattern, given_[at], re.DOTALL):
+                return None
+            rank.append((1, -len(b"".join(pieces)), -len(pieces[0]), tuple(pieces)))
         elif segment == given_[at]:
-            rank.append(0)
+            rank.append((0,))
         else:
             return None
     return tuple(rank) if len(wanted) == len(given_) else None
 
 
 _METHODS = st.frozensets(st.sampled_from([b"GET", b"POST"]), max_size=2)
-_SEGMENTS = st.sampled_from([b"a", b"b", b"", b"a*", b"{x}"])
+_SEGMENTS = st.sampled_from([b"a", b"b", b"", b"a*", b"{x}", b"{x}b", b"a{x}b", b"{x}b{y}", b"a{x}"])
 _PATHS = st.builds(
     lambda segments, rest: b"/" + b"/".join(segments) + rest,
     st.lists(_SEGMENTS, min_size=1, max_size=3),
-    st.sampled_from([b"", b"/*"]),
+    st.sampled_from([b"", b"/*", b"/{x+}", b"/*b", b"/*ab"]),
 )
 
 
 @given(
     st.lists(st.builds(FakeRoute, _PATHS, _METHODS), max_size=8),
-    st.lists(st.sampled_from([b"a", b"b", b"", b"a*", b"c"]), min_size=1, max_size=4),
+    st.lists(st.sampled_from([b"a", b"b", b"", b"a*", b"c", b"ab", b"aab", b"abb", b"bab"]), min_size=1, max_size=4),
     st.sampled_from([b"GET", b"POST", b"HEAD"]),
 )
 def test_any_table_is_searched_as_if_each_route_were_looked_at(
