@@ -9,7 +9,8 @@ from gateway.http.errors import ProtocolError
 from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines
 from gateway.http.fields import members, without_fields
 from gateway.http.forwarding_names import says_where_from, usual_spelling
-from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
+from gateway.http.grammar import CONTENT_LENGTH, HOST, NOT_IN_QUERY, REQUEST_ID
+from gateway.http.head_end import whole_head_bytes
 from gateway.http.request_line import MethodAndPath, method_and_path
 from gateway.http.via import hops
 
@@ -378,24 +379,3 @@ class RequestHead:
             raise ProtocolError("bad_request", "Transfer-Encoding does not end in one chunked")
         else:
             raise ProtocolError("not_implemented", "only the transfer coding chunked is understood")
-
-
-def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: int = 0) -> int:
-    """Length of the head at ``at`` including its empty line; 0 while its end has not come.
-
-    ``searched``: so many of its bytes were looked through before, and found to be good so far.
-    Raises ProtocolError as soon as no continuation could make it a head (400) or it is over the bound: 414 where the
-    request line alone is (RFC 9112 3), else 431.
-    """
-    most = at + head_bytes_max
-    # Three of an end's four bytes may have been there before; of what cannot be, one of two.
-    end = data.find(b"\r\n\r\n", at + searched - 3 if searched > 3 else at, most)
-    if end >= 0:
-        return end + 4 - at
-    if IMPOSSIBLE.search(data, at + searched - 1 if searched else at, most):
-        raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
-    if len(data) >= most:
-        if data.find(b"\r\n", at, most) < 0:
-            raise ProtocolError("uri_too_long", f"the request line is longer than {head_bytes_max} bytes")
-        raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
-    return 0

@@ -16,10 +16,10 @@ LEFT_BYTES_MAX: Final = 1 << 20
 _PIECE_BYTES: Final = 64 * 1024
 
 
-def read_left(transport: asyncio.BaseTransport, descriptor: int) -> tuple[bytes, bool]:
-    """All that came and nobody has read; and whether TLS said that this is the end (RFC 8446 6.1).
+def read_left(transport: asyncio.BaseTransport, descriptor: int, fault: Exception) -> tuple[bytes, bool]:
+    """All that came and nobody has read; and whether the other side said that this is the end.
 
-    For `connection_lost`, at the time of which the loop reads no more. ``descriptor``: the connection's.
+    For `connection_lost`, at the time of which the loop reads no more. ``descriptor``: the connection's, or -1.
     """
     pieces: list[bytes] = []
     size = 0
@@ -33,11 +33,16 @@ def read_left(transport: asyncio.BaseTransport, descriptor: int) -> tuple[bytes,
         pieces.append(piece)
         size += len(piece)
     tls = transport.get_extra_info("ssl_object")
-    return (b"".join(pieces), False) if tls is None else _decrypted(transport, tls, pieces)
+    if tls is None:
+        return b"".join(pieces), isinstance(fault, BrokenPipeError)  # EPIPE: a FIN came before the reset.
+    return _decrypted(transport, tls, pieces)
 
 
 def _decrypted(transport: asyncio.BaseTransport, tls: ssl.SSLObject, pieces: list[bytes]) -> tuple[bytes, bool]:
-    """By the connection's own TLS object, which uvloop feeds with what it reads; other loops have no such way in."""
+    """By the connection's own TLS object, which uvloop feeds with what it reads; other loops have no such way in.
+
+    Within TLS an alert says the end, and nothing else does (RFC 8446 6.1).
+    """
     feed: Any = transport.get_extra_info("uvloop.sslproto")
     if feed is None:
         return b"", False

@@ -21,7 +21,7 @@ from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
-from gateway.proxy.kept import KeptContent
+from gateway.proxy.kept import IDEMPOTENT, KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
 from gateway.proxy.slow import make_room
@@ -31,7 +31,7 @@ from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
 
 RATE_INTERVAL_S: Final = 1.0  # How often the rate of content is looked at.
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 9.2.2
+_CLOSED: Final = "the upstream closed without an answer"
 _BACKEND_4XX: Final = BACKEND_ERRORS["backend_4xx"]
 _BACKEND_5XX: Final = BACKEND_ERRORS["backend_5xx"]
 
@@ -91,7 +91,7 @@ class Relaying(Downstream):
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
-            self._kept = KeptContent() if match.service.retries and self.head.method in _IDEMPOTENT else None
+            self._kept = KeptContent() if match.service.retries and self.head.method in IDEMPOTENT else None
             self._content_began_s = now_s
             self._rate_due_s = now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
@@ -117,8 +117,7 @@ class Relaying(Downstream):
         self._text = self._request_text(match, target)
         idle = target.pool.idle
         if idle and target.has_room and not is_fresh:
-            connection, _ = idle.popitem()
-            self._send_head(match, target, connection)
+            self._send_head(match, target, idle.popitem()[0])
             return
         self._is_connecting = True
         if self._content_left:
@@ -136,10 +135,9 @@ class Relaying(Downstream):
             line = head.method + b" " + target.base_path + match.forwarded
         host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
         if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
-            named_host = head.forwarded_host if self.head.is_from_trusted and head.forwarded_host else head.host
-            tail = appended_forwarded_fields(
-                head, self._address_text, self._scheme, named_host, is_trusted=self.head.is_from_trusted
-            )
+            is_trusted = head.is_from_trusted
+            host = head.forwarded_host if is_trusted and head.forwarded_host else head.host
+            tail = appended_forwarded_fields(head, self._address_text, self._scheme, host, is_trusted=is_trusted)
         else:
             if head.host is not self._tail_host:
                 self._tail_host = head.host
@@ -331,7 +329,7 @@ class Relaying(Downstream):
         if self._cors_fields:
             more += self._cors_fields
             head.fields = without_cors(head.fields)
-        if not self.is_content_sent:
+        if self._core.is_draining or not self.is_content_sent:
             self._closes_after = True  # An early answer: what follows of the request cannot be told from the next.
         if head.framing < 0:
             if self.head.is_http11:
@@ -339,8 +337,6 @@ class Relaying(Downstream):
                 more += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._closes_after = True
-        if self._core.is_draining:
-            self._closes_after = True
         if self._closes_after:
             more += b"Connection: close\r\n"
         elif not self.head.is_http11:
@@ -361,10 +357,8 @@ class Relaying(Downstream):
                 upstream.target.succeeded(self._picked_s)
             self._upstream = None
         if self._is_chunking:
-            if trailers and self.head.takes_trailers:
-                self.relay(last_chunk(legal_trailers(trailers)))  # RFC 9110 6.5.1: else they may be dropped.
-            else:
-                self.relay(LAST_CHUNK)
+            # RFC 9110 6.5.1: to who takes none they may be dropped.
+            self.relay(last_chunk(legal_trailers(trailers)) if trailers and self.head.takes_trailers else LAST_CHUNK)
         self._end_exchange()
         self._next()
 
@@ -373,14 +367,13 @@ class Relaying(Downstream):
         self._upstream = None
         match = self._match
         assert match is not None
-        detail = "the upstream closed without an answer"
         if self.has_content_begun and self._kept is not None and self._kept.pieces is not None:
             self._pending, self.has_content_begun = self._kept.pieces.copy(), False
-        if self.head.method in _IDEMPOTENT and not self.has_content_begun:
+        if self.head.method in IDEMPOTENT and not self.has_content_begun:
             # It had closed while at rest, perhaps, and others at rest may have too: on a new connection.
-            self._retry_or_fail(match, upstream.target, "bad_gateway", detail, is_fresh=True)
+            self._retry_or_fail(match, upstream.target, "bad_gateway", _CLOSED, is_fresh=True)
         else:
-            self._fail("bad_gateway", detail)
+            self._fail("bad_gateway", _CLOSED)
 
     def upstream_failed(self, code: str, detail: str) -> None:
         self._upstream = None

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.proxy.pinned import Pinned
     from gateway.proxy.relaying import Relaying
 
-
 # Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
 # often than a request may last, and thousands in one read are work for everybody's turn.
 INTERIM_MAX: Final = 100
@@ -266,7 +265,7 @@ class UpstreamConnection:
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its pool for the next exchange. As many rest as were in use together: bursts come again."""
+        """Waits in its pool for the next exchange, newest first. As many as were in use rest: bursts come again."""
         if self._begin_rest():
             self.pool.idle[self] = None
 
@@ -319,13 +318,9 @@ class UpstreamConnection:
 
     def _read_left(self, client: Relaying, exc: Exception) -> None:
         """A write failed: the upstream has closed, and may have answered before. That is its answer."""
-        # Where only a head was sent, that is what failed: nothing that came answers it.
-        is_answer = self.phase is not PHASE_HEAD or client.has_content_begun
-        if not is_answer or self.transport is None or self.wire.descriptor < 0:
-            return
-        data, is_end = read_left(self.transport, self.wire.descriptor)
-        # EPIPE: a FIN came before the reset, so all is here. Within TLS that says nothing.
-        self._has_ended = is_end or (isinstance(exc, BrokenPipeError) and self.target.tls is None)
+        if self.transport is None or (self.phase is PHASE_HEAD and not client.has_content_begun):
+            return  # Where only a head was sent, that is what failed: nothing that came answers it.
+        data, self._has_ended = read_left(self.transport, self.wire.descriptor, exc)
         if data:
             self.data_received(data)
         while self.client is client and self._decoder is not None and self._decoder.has_more:
