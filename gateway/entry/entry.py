@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from config.certificates import CertificateError
 from gateway.entry.handshakes import Handshakes
 from gateway.entry.header_reader import HeaderReader
+from gateway.entry.plain_http import PLAIN_HTTP, RefusingFirst, plain_http_in
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
 from gateway.proxy.client_address import UNKNOWN, network, peer_address
@@ -164,6 +165,10 @@ class Entry:
             await self._core.loop.connect_accepted_socket(lambda: protocol, connection)
 
     def _begin_tls(self, connection: socket.socket, timeout_s: float) -> None:
+        begins = plain_http_in(connection)
+        if begins:
+            self._begin_by(self._take(connection, self._refusing(begins)), "accept")
+            return
         # The context of now: a handshake goes to its end with the certificate it began with.
         self._begin_by(self._take_tls(connection, timeout_s, self._context), "handshake")
 
@@ -182,6 +187,10 @@ class Entry:
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
 
+    def _refusing(self, received: bytes, address: Address = UNKNOWN) -> asyncio.Protocol:
+        """For who speaks plain HTTP on a port with TLS: told so in words that it reads."""
+        return RefusingFirst(make_client(self._core, self._network, "http", address), received, PLAIN_HTTP)
+
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
         return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
@@ -198,6 +207,12 @@ class Entry:
         self._readers.discard(reader)
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
+            begins = plain_http_in(transport.get_extra_info("socket"))
+            if begins:
+                self._refusing(begins, UNKNOWN if address is None else address).connection_made(transport)
+                if not transport.is_closing():
+                    transport.resume_reading()
+                return
             # The context of now: a handshake goes to its end with the certificate it began with.
             self._begin_by(self._handshake(transport, client, self._context), "handshake")
             return

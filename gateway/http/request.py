@@ -6,11 +6,11 @@ from typing import Final
 
 from gateway.http.connection_login import is_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines, field_fault
 from gateway.http.fields import members, without_fields
 from gateway.http.forwarding_names import says_where_from, usual_spelling
 from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
-from gateway.http.request_line import MethodAndPath, method_and_path
+from gateway.http.request_line import MethodAndPath, method_and_path, query_fault, version_fault
 from gateway.http.via import hops
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
@@ -76,6 +76,7 @@ def _kind_of_value(authorization: bytes) -> int:
 _LINES: Final = FieldLines(_KINDS, _kind_of_name, _kind_of_value)
 _NO_LINES: Final[list[FieldLine]] = []
 _NOTHING_READ: Final = MethodAndPath(b"", b"", b"")
+_TLS_RECORD: Final = b"\x16\x03"  # RFC 8446 5.1: what a ClientHello comes in
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
 _NOT_NAMED_AWAY = frozenset((_CLOSE, b"keep-alive", _UPGRADE_TOKEN, b"host", b"content-length"))
 
@@ -182,14 +183,14 @@ class RequestHead:
         version = first[-9:]
         is_http11 = version == b" HTTP/1.1"
         if not is_http11 and version != b" HTTP/1.0":
-            raise ProtocolError("bad_request", "malformed request line")
+            raise ProtocolError("bad_request", version_fault(first))
         query = b""
         mark = line.find(b"?")
         if mark >= 0:
             query = line[mark:]
             line = line[:mark]
             if NOT_IN_QUERY.search(query):
-                raise ProtocolError("bad_request", "malformed query")
+                raise ProtocolError("bad_request", query_fault(query))
         known = method_and_path(line)
         if len(line) + len(query) - len(known.method) - 1 > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
@@ -257,7 +258,7 @@ class RequestHead:
             if field is None:
                 field = _LINES.read(line)
                 if field is None:
-                    raise ProtocolError("bad_request", "malformed field line")
+                    raise ProtocolError("bad_request", f"malformed field line {index}: {field_fault(line)}")
             fields.append(field)
             kind = field.kind
             if kind != PLAIN:
@@ -392,6 +393,8 @@ def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: in
     if end >= 0:
         return end + 4 - at
     if IMPOSSIBLE.search(data, at + searched - 1 if searched else at, most):
+        if data.startswith(_TLS_RECORD, at):
+            raise ProtocolError("bad_request", "TLS on a port that speaks plain HTTP")
         raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
     if len(data) >= most:
         raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")

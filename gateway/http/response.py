@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines, field_fault
 from gateway.http.fields import members, without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
 
@@ -68,7 +68,7 @@ def _status_line(line: bytes) -> StatusLine:
     """Reads one that is not known. Raises ProtocolError (bad_gateway)."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
-        raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+        raise ProtocolError("bad_gateway", "the upstream's answer is malformed: its status line")
     minor, status_text = match.groups()
     known = StatusLine(minor, status_text)
     if len(_STATUS_LINES) < STATUS_LINES_MAX:
@@ -115,8 +115,10 @@ class ResponseHead:
             if len(data) >= most:
                 raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
             begins = b"HTTP/1."[: len(data) - at]
-            if not data.startswith(begins, at) or IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
-                raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+            if not data.startswith(begins, at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: it is no HTTP/1.1 or HTTP/1.0")
+            if IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: a bare CR, LF or NUL")
             self.searched = len(data) - at
             return 0
         if searched:
@@ -144,7 +146,8 @@ class ResponseHead:
             if field is None:
                 field = _LINES.read(line)
                 if field is None:
-                    raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+                    fault = f"field line {index}, {field_fault(line)}"
+                    raise ProtocolError("bad_gateway", f"the upstream's answer is malformed: {fault}")
             kind = field.kind
             if kind != PLAIN:
                 value = field.value

@@ -7,6 +7,7 @@ worker had counted and not forwarded stays counted.
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -19,13 +20,14 @@ from metering.clock import VirtualClock
 
 _PERIOD_AT: Final = 40  # bit of a word that its period begins at
 _MONTH: Final = 1 << 22  # told from a day's number by this
+_POLICY: Final = b"RateLimit-Policy: "
 _STEPS_BACK_MAX: Final = 1  # periods that the clock may have stepped back by and the count still stands
 
 
 class Quota(Bound):
     """One worker's handle. ``calls`` in each ``per``, which is day or month."""
 
-    __slots__ = ("_clock", "_period", "_slot", "_timezone", "calls", "per", "table")
+    __slots__ = ("_clock", "_kind", "_period", "_slot", "_timezone", "calls", "per", "table")
 
     def __init__(
         self, table: QuotaTable, slot: int, calls: int, per: str, name: str, *, timezone: str, clock: VirtualClock
@@ -35,6 +37,7 @@ class Quota(Bound):
         self._slot = slot
         self.calls = calls
         self.per = per
+        self._kind = _MONTH if per == "month" else 0
         self._timezone = ZoneInfo(timezone)
         self._clock = clock
         self._period = self._period_at(clock.now())
@@ -52,11 +55,14 @@ class Quota(Bound):
         self.table.words[self._slot] = mark << _PERIOD_AT | used + 1
 
     def ends_in_s(self) -> float:
-        """Real seconds until the period ends."""
-        return max(0.0, self._clock.real_seconds_until(self._now().end_s))
+        """Real seconds until the period ends that is counted in."""
+        period = self._now()
+        if self._mark() != period.number | self._kind:  # The clock stepped back: the next one is.
+            period = self._period_at(period.end_s)
+        return max(0.0, self._clock.real_seconds_until(period.end_s))
 
     def wait_ns(self, now_ns: int) -> int:
-        return int(self.ends_in_s() * 1_000_000_000)
+        return ceil(self.ends_in_s() * 1_000_000_000)
 
     @property
     def length_s(self) -> int:
@@ -69,7 +75,7 @@ class Quota(Bound):
 
     def _mark(self) -> int:
         """The period as a word has it. A clock that stepped back a little stays in the period it had reached."""
-        number = self._now().number | (_MONTH if self.per == "month" else 0)
+        number = self._now().number | self._kind
         reached = self.table.words[self._slot] >> _PERIOD_AT
         return reached if number < reached <= number + _STEPS_BACK_MAX else number
 
@@ -111,13 +117,19 @@ class QuotaLimitSet(LimitSet):
         """The quota's policy stands beside the limits'; `RateLimit` is of what has the least left."""
         quota = self._quota
         left = max(0, quota.calls - quota.used())
-        least = b'"quota";r=%d;t=%d' % (left, max(1, round(quota.ends_in_s())))
+        least = b'"quota";r=%d;t=%d' % (left, quota.wait_s(now_ns))
+        if self.limits:
+            rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")[2].rstrip()
+            if int(rate.partition(b";r=")[2].partition(b";")[0]) < left:
+                least = rate
+        return self._policies() + least + b"\r\n"
+
+    def _policies(self) -> bytes:
+        quota = self._quota
         policy = b'"quota";q=%d;w=%d' % (quota.calls, quota.length_s)
-        if not self.limits:
-            return b"RateLimit-Policy: %b\r\nRateLimit: %b\r\n" % (policy, least)
-        policies, _, rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")
-        remaining = int(rate.partition(b";r=")[2].partition(b";")[0])
-        return b"%b, %b\r\nRateLimit: %b\r\n" % (policies, policy, least if left < remaining else rate.rstrip())
+        if self.limits:
+            policy = self._policy.partition(b"\r\n")[0].removeprefix(_POLICY) + b", " + policy
+        return _POLICY + policy + b"\r\nRateLimit: "
 
 
 class QuotaHandles:

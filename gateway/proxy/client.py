@@ -133,8 +133,7 @@ class ClientConnection(Admitting):
                         self._close_transport()
                     return
             except ProtocolError as error:
-                self._begin_refusal()
-                self._meter.cells[core.anonymous_row + INGRESS] += len(data) - at
+                self._begin_refusal(data, at)
                 self._refuse(error.code, error.detail, close=True)
                 return
             self._buffer = b""
@@ -212,14 +211,14 @@ class ClientConnection(Admitting):
         if head.upgrade and not service.is_websocket:
             head.upgrade = b""
         refusal = self._refusal(service)
-        if cors is not None and (refusal is None or refusal is _NO_KEY):
-            if refusal is None and preflight_method(head) is not None:
-                self._take_preflight(cors)
-                return False
-            self._cors_fields = cors.fields(head)
         if refusal is not None:
             self._refuse(refusal.code, refusal.detail, refusal.fields, close=refusal.closes)
             return False
+        if cors is not None:
+            if preflight_method(head) is not None:
+                self._take_preflight(cors)
+                return False
+            self._cors_fields = cors.fields(head)
         if keys is not None and (keys.strip or head.has_odd_names):
             head.fields = keys.forwarded(head)
         return True
@@ -351,6 +350,7 @@ class ClientConnection(Admitting):
         if refused is not None:
             self._refuse_over(refused)
             return
+        self._pass_shadow(match.route, self._started_ns)
         self._answer_preflight(fields)
 
     def _answer_preflight(self, fields: bytes) -> None:

@@ -32,6 +32,7 @@ from metering.cells import (
     DURATION_BUCKETS,
     DURATION_SUM_US,
     FRONTEND_ERRORS,
+    INGRESS,
     OTHER_ENDS,
     REFUSED_BESIDE_CLIENT,
     WEBSOCKET_CONNECTIONS,
@@ -43,7 +44,7 @@ REFUSALS_PATIENCE: Final = 4
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
-_NO_LIMITS: Final = LimitSet(())
+NO_LIMITS: Final = LimitSet(())
 
 
 class Downstream(Paced):
@@ -101,7 +102,7 @@ class Downstream(Paced):
         self._is_half_closed = False
         self._match: Match | None = None
         self._unmatched: Service | None = None  # the service, where none of its routes is the request's
-        self._limits = _NO_LIMITS
+        self._limits = NO_LIMITS
         self._cors_fields = b""  # who may read the answer, where the service has a rule on it
         self._row = core.anonymous_row
         self._request_id = b""
@@ -142,6 +143,7 @@ class Downstream(Paced):
             self._end_exchange()
         elif self._state is HEAD and self._buffer:
             # One that sent part of a head is a request (DESIGN 1.7).
+            self._meter.cells[self._row + INGRESS] += len(self._buffer) - self._buffer_at
             self._count_front_error("bad_request")
             self._meter.cells[self._row + OTHER_ENDS] += 1
         self._state = LINGER
@@ -176,7 +178,7 @@ class Downstream(Paced):
                 self._drop_upstream()
                 self._refuse("request_timeout", "the request's content stalled", close=True)
         elif self._state is HEAD and self._buffer:
-            self._begin_refusal()
+            self._begin_refusal(self._buffer, self._buffer_at)
             self._refuse("request_timeout", "the request's head took too long", close=True)
         else:
             self.transport.abort() if self._state is LINGER else self.transport.close()
@@ -243,10 +245,17 @@ class Downstream(Paced):
         self.wire.hand_over(len(data))
         self._core.outbox.write(self.transport, data)
 
-    def _begin_refusal(self) -> None:
-        """A request refused before its head was understood."""
+    def refuse_unread(self, received: bytes, detail: str) -> None:
+        """Refuses a connection for what it began with, which is still to be read, and is dropped then."""
+        self._started_ns = time.monotonic_ns()
+        self._begin_refusal(received, 0)
+        self._refuse("bad_request", detail, close=True)
+
+    def _begin_refusal(self, received: bytes, at: int) -> None:
+        """A request refused before its head was understood: all that was ``received``, from ``at`` on, is its own."""
         self._state = EXCHANGE
         self._row = self._core.anonymous_row
+        self._meter.cells[self._row + INGRESS] += len(received) - at
         self.wire.turn_to(self._row, self._started_ns)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
@@ -298,6 +307,10 @@ class Downstream(Paced):
     def _answer(self, code: str, detail: str, fields: bytes) -> None:
         if self._core.is_draining or self._content_left or not self.is_content_sent:
             self._closes_after = True
+        service = self._service
+        if not self._cors_fields and service is not None and service.cors is not None:
+            # Whatever was refused, a page that may ask reads why.
+            self._cors_fields = service.cors.fields(self.head)
         more = self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields
         closes, has_content = self._closes_after, self.head.method != b"HEAD"
         text = problem_response(PROBLEMS[code], detail, self._request_id, more, close=closes, with_content=has_content)
@@ -329,7 +342,7 @@ class Downstream(Paced):
         else:
             cells[row + OTHER_ENDS] += 1
         self._match = self._unmatched = None
-        self._limits = _NO_LIMITS
+        self._limits = NO_LIMITS
         self._cors_fields = b""
         self._row = self._core.anonymous_row
         self.is_counted = False
