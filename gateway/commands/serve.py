@@ -12,6 +12,7 @@ import typer
 import uvloop
 
 from config.loading import load_settings
+from gateway.bounded_log import bound_log
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
 
@@ -28,6 +29,7 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         if level is None:
             raise typer.BadParameter(f"{log_level} is no log level", param_hint="--log-level")
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        bound = bound_log()
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
@@ -37,5 +39,6 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())
+        bound.tell()
 
     return serve
