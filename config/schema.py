@@ -6,10 +6,10 @@ What one value can say of itself is checked in `values.py`; what holds between v
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from config.catalog import Strict
 from config.prices import Money
@@ -59,6 +59,7 @@ class Tls(Strict):
     max_version: TlsVersion = "1.3"
     client_ca: FilePath | None = None
     client_auth: Literal["required", "optional"] | None = None  # default: required where there is a client_ca
+    client_cert: Literal["drop", "forward"] = "drop"  # forward: upstreams are told of it by Client-Cert (RFC 9440)
 
 
 class Entry(Strict):
@@ -198,11 +199,25 @@ class Key(Strict):
     quota: KeyQuota | None = None
 
 
+# Where a key may stand, and the name of its place there unless ``name`` says another.
+KEY_PLACES: Final = {"header": "X-Api-Key", "query": "api_key", "cookie": "api_key", "subprotocol": "key"}
+
+
 class Auth(Strict):
+    """``header`` is the ``name`` of before there were other places than fields."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
     type: Literal["none", "key"] = "none"
-    header: str = Field(default="X-Api-Key", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$")
+    place: Literal["header", "query", "cookie", "subprotocol"] = Field(default="header", alias="in")
+    name: FieldName | None = None
+    header: FieldName | None = None
     keys: tuple[Key, ...] = ()
     strip: bool = False
+
+    @property
+    def name_there(self) -> str:
+        return self.name or self.header or KEY_PLACES[self.place]
 
 
 class Cors(Strict):
@@ -290,7 +305,10 @@ class ServiceSettings(Strict):
     strip_path: bool = True
     path_case: Literal["exact", "fold"] = "exact"
     trailing_slash: Literal["exact", "ignore"] = "exact"
-    protocol: Literal["http", "websocket"] = "http"
+    path_escapes: Literal["decode", "keep", "refuse"] = "decode"
+    merge_slashes: bool = True
+    location: Literal["keep", "rewrite"] = "keep"
+    protocol: Literal["http", "websocket", "any"] = "http"
     qps: Qps | None = None
     limit_mode: Literal["enforce", "shadow"] = "enforce"
     wait_ms_max: int = Field(default=0, ge=0, le=60_000)

@@ -54,6 +54,7 @@ class Entry:
         tls = listener["tls"]
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
+        self._tells_certificate = self._tls is not None and self._tls.client_cert == "forward"
         self._is_proxied: bool = listener.get("proxy_protocol", False)
         self._senders = [network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
@@ -193,7 +194,9 @@ class Entry:
 
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
-        return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
+        client = make_client(self._core, self._network, self._scheme, address)
+        client.tells_certificate = self._tells_certificate
+        return cast(asyncio.Protocol, client)
 
     # Behind the PROXY protocol
 

@@ -23,6 +23,7 @@ _UPGRADE: Final = 4
 _DATE: Final = 5
 _DROPPED: Final = 6
 _LOGIN: Final = 7
+_PLACE: Final = 8  # says where something is, which its client may know by another name
 
 
 def _kind_of_value(www_authenticate: bytes) -> int:
@@ -45,6 +46,9 @@ _LINES: Final = FieldLines(
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
         b"www-authenticate": BY_VALUE,
+        b"location": _PLACE,
+        b"content-location": _PLACE,
+        b"set-cookie": _PLACE,
     },
     kind_of_value=_kind_of_value,
 )
@@ -85,6 +89,7 @@ class ResponseHead:
         "is_dated",
         "keeps_alive",
         "logs_in",
+        "names_places",
         "searched",
         "status",
         "status_line",
@@ -100,6 +105,7 @@ class ResponseHead:
         self.upgrade = b""
         self.is_dated = False
         self.searched = 0  # How much of a head that is not whole yet was looked through.
+        self.names_places = False  # Whether it has fields that `location: rewrite` is about.
         self.logs_in = False  # Whether it is part of the login of the connection that it came by.
 
     def parse(self, data: bytes, *, to_head_request: bool, at: int = 0) -> int:
@@ -134,7 +140,7 @@ class ResponseHead:
         self.status = status = status_line.status
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
-        self.is_dated = self.logs_in = False
+        self.is_dated = self.logs_in = self.names_places = False
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -161,6 +167,8 @@ class ResponseHead:
                     length = value
                 elif kind == _LOGIN:
                     self.logs_in = True
+                elif kind == _PLACE:
+                    self.names_places = True
                 else:
                     if kept is None:
                         kept = lines[1:index]

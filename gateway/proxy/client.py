@@ -9,6 +9,8 @@ from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
+from gateway.http.request import RequestHead
+from gateway.http.response import ResponseHead
 from gateway.http.via import HOPS_MAX
 from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
@@ -29,7 +31,12 @@ _ADDRESS: Final = Refusal("forbidden", "the client's address is not allowed here
 _ORIGIN: Final = Refusal("forbidden", "the origin is not allowed here")
 _NO_KEY: Final = Refusal("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
 _GONE: Final = Refusal("no_route", "the service is no longer here")
+_WEBSOCKET: Final = b"websocket"
 PIPELINED_BYTES_MAX: Final = 64 * 1024  # Beyond it reading stops until the exchange under way has ended.
+
+
+def _asks_for_websocket(head: RequestHead) -> bool:
+    return bool(head.upgrade) and head.upgrade.lower() == _WEBSOCKET
 
 
 class ClientConnection(Admitting):
@@ -75,6 +82,12 @@ class ClientConnection(Admitting):
             self._ask_for_turn()
 
     # --- reading requests
+
+    def refuse_unread(self, received: bytes, detail: str) -> None:
+        """Refuses a connection for what it began with, which is still to be read, and is dropped then."""
+        self._started_ns = time.monotonic_ns()
+        self._begin_refusal(received, 0)
+        self._refuse("bad_request", detail, close=True)
 
     def _hold(self, data: bytes) -> None:
         """What came waits for this connection's turn."""
@@ -178,6 +191,8 @@ class ClientConnection(Admitting):
         if match.has_checks:
             if not self._passes_checks(match.service):
                 return
+            if head.upgrade and not match.is_websocket:
+                self._match = match = match.in_place(is_websocket=False, is_undecided=True)
         elif head.upgrade:
             head.upgrade = b""  # RFC 9110 7.8: an upgrade may be ignored; an http service forwards none.
         length = head.content_length
@@ -208,7 +223,7 @@ class ClientConnection(Admitting):
     def _passes_checks(self, service: Service) -> bool:
         """Refuses where anything stands against it; else the head is what may go on."""
         head, cors, keys = self.head, service.cors, service.keys
-        if head.upgrade and not service.is_websocket:
+        if head.upgrade and not service.is_websocket and not (service.takes_upgrades and _asks_for_websocket(head)):
             head.upgrade = b""
         refusal = self._refusal(service)
         if refusal is not None:
@@ -219,8 +234,8 @@ class ClientConnection(Admitting):
                 self._take_preflight(cors)
                 return False
             self._cors_fields = cors.fields(head)
-        if keys is not None and (keys.strip or head.has_odd_names):
-            head.fields = keys.forwarded(head)
+        if keys is not None and (keys.takes_out or head.has_odd_names):
+            keys.prepare(head)
         return True
 
     def _refusal(self, service: Service) -> Refusal | None:
@@ -229,11 +244,11 @@ class ClientConnection(Admitting):
         Asked when it begins, and again where a snapshot has changed the service meanwhile.
         """
         head = self.head
-        if service.is_websocket:
-            if head.upgrade.lower() != b"websocket":
-                return _NO_UPGRADE
-            if head.content_length:
-                return _CONTENT_OF_HANDSHAKE
+        is_handshake = service.takes_upgrades and _asks_for_websocket(head)
+        if service.is_websocket and not is_handshake:
+            return _NO_UPGRADE
+        if is_handshake and head.content_length:
+            return _CONTENT_OF_HANDSHAKE
         if not service.instance.is_serving:
             return _SUSPENDED
         if service.addresses is not None and not service.addresses.admits(self.client_address()):
@@ -242,13 +257,20 @@ class ClientConnection(Admitting):
         if cors is not None:
             if preflight_method(head) is not None:
                 return None  # Browsers send no key with it.
-            if service.is_websocket and not cors.lets_connect(head):
+            if is_handshake and not cors.lets_connect(head):
                 return _ORIGIN
         if service.keys is not None:
             self._key = service.keys.key_in(head)
             if self._key is None:
                 return _NO_KEY
         return None
+
+    def begin_tunnel(self, head: ResponseHead, rest: bytes) -> None:
+        match = self._match
+        if match is not None and match.is_undecided:
+            self._decide(match, is_websocket=True)
+            self._count_call()
+        super().begin_tunnel(head, rest)
 
     # --- where a snapshot has changed the service meanwhile
 
@@ -270,7 +292,7 @@ class ClientConnection(Admitting):
         if match.service.instance.id not in serving:
             self._bill_nobody()
         refusal = self._refusal_now(match.service)
-        if refusal is None or not (match.is_websocket or self._waiting is not None):
+        if refusal is None or not (match.is_websocket or match.is_undecided or self._waiting is not None):
             return refusal is not None
         self._revoke(refusal)
         return False
@@ -293,11 +315,14 @@ class ClientConnection(Admitting):
         if isinstance(found, Unmatched):
             return found
         service = found.service
-        if not service.is_successor_of(before) or (self._state is TUNNEL and not service.is_websocket):
+        if not service.is_successor_of(before) or (self._state is TUNNEL and not service.takes_upgrades):
             return _GONE
         refusal = self._refusal(service)
         if refusal is None and (self._state is TUNNEL or self._is_answered):
-            self._match = found  # No other target is chosen any more, and what holds for the service holds for it.
+            # No other target is chosen any more, and what holds for the service holds for it.
+            if self._state is TUNNEL and not found.is_websocket:
+                found = found.in_place(is_websocket=True)
+            self._match = found
         return refusal
 
     def _revoke(self, refusal: Refusal) -> None:

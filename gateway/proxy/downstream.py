@@ -1,7 +1,7 @@
 """The client's side of an exchange as bytes and counts.
 
-On it builds, each on the one before: what relays (`relaying.py`), what limits decide (`admitting.py`), and what
-requests mean (`client.py`).
+On it builds, each on the one before: what upstreams are told (`presenting.py`), what relays (`relaying.py`), what
+limits decide (`admitting.py`), and what requests mean (`client.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.proxy.client_address import UNKNOWN, Address, address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
-from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.matching import Match
 from gateway.proxy.paced import Paced
 from gateway.proxy.service import Service
@@ -61,7 +60,6 @@ class Downstream(Paced):
         "_address",
         "_is_entered",
         "_address_text",
-        "_forwarded",
         "wire",
         "head",
         "_buffer",
@@ -93,7 +91,6 @@ class Downstream(Paced):
         self._address = address
         self._is_entered = False  # Whether it counts among those of its address.
         self._address_text = b""
-        self._forwarded = b""
         self.head = RequestHead(keeps_lookalikes=core.bounds.keeps_lookalikes)
         self._buffer = b""
         self._buffer_at = 0  # Where what is still to be read begins, while requests wait for a turn.
@@ -126,7 +123,6 @@ class Downstream(Paced):
             self.transport.abort()
             return
         self.head.is_from_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
-        self._forwarded = forwarded_fields(self._address_text, self._scheme)
         self.deadline_s = core.now_s + core.bounds.head_timeout_s
         core.clients.add(self)
         self._is_entered = True
@@ -138,7 +134,7 @@ class Downstream(Paced):
         self.wire.end(self._core.anonymous_row)
         if self._state is EXCHANGE or self._state is TUNNEL:
             # Forwarding began, so it is a call whatever follows (X10).
-            self._count_call()
+            self._count_failed_call()
             self._drop_upstream()
             self._end_exchange()
         elif self._state is HEAD and self._buffer:
@@ -245,12 +241,6 @@ class Downstream(Paced):
         self.wire.hand_over(len(data))
         self._core.outbox.write(self.transport, data)
 
-    def refuse_unread(self, received: bytes, detail: str) -> None:
-        """Refuses a connection for what it began with, which is still to be read, and is dropped then."""
-        self._started_ns = time.monotonic_ns()
-        self._begin_refusal(received, 0)
-        self._refuse("bad_request", detail, close=True)
-
     def _begin_refusal(self, received: bytes, at: int) -> None:
         """A request refused before its head was understood: all that was ``received``, from ``at`` on, is its own."""
         self._state = EXCHANGE
@@ -286,7 +276,7 @@ class Downstream(Paced):
 
     def _fail(self, code: str, detail: str) -> None:
         """A failure behind the gateway: a valid call all the same (B5)."""
-        self._count_call()
+        self._count_failed_call()
         self._meter.cells[self._row + BACKEND_ERRORS[code]] += 1
         if self._is_answered:
             self._cut_short()
@@ -307,10 +297,8 @@ class Downstream(Paced):
     def _answer(self, code: str, detail: str, fields: bytes) -> None:
         if self._core.is_draining or self._content_left or not self.is_content_sent:
             self._closes_after = True
-        service = self._service
-        if not self._cors_fields and service is not None and service.cors is not None:
-            # Whatever was refused, a page that may ask reads why.
-            self._cors_fields = service.cors.fields(self.head)
+        if not self._cors_fields and (service := self._service) is not None and service.cors is not None:
+            self._cors_fields = service.cors.fields(self.head)  # Whatever was refused, a page that may ask reads why.
         more = self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields
         closes, has_content = self._closes_after, self.head.method != b"HEAD"
         text = problem_response(PROBLEMS[code], detail, self._request_id, more, close=closes, with_content=has_content)
@@ -323,10 +311,25 @@ class Downstream(Paced):
     def _count_call(self) -> None:
         """Counts the exchange once: a call, or a WebSocket connection (B6)."""
         if not self.is_counted:
-            self.is_counted = True
             match = self._match
+            if match is not None and match.is_undecided:
+                if not self._is_answered:
+                    return
+                self._decide(match, is_websocket=self._state is TUNNEL)
+                match = self._match
+            self.is_counted = True
             is_websocket = match is not None and match.is_websocket
             self._meter.cells[self._row + (WEBSOCKET_CONNECTIONS if is_websocket else CALLS)] += 1
+
+    def _count_failed_call(self) -> None:
+        match = self._match
+        if match is not None and match.is_undecided:
+            self._decide(match, is_websocket=self._state is TUNNEL)
+        self._count_call()
+
+    def _decide(self, match: Match, *, is_websocket: bool) -> None:
+        """An upgrade was asked for, where requests are calls too: one that opens no tunnel is a call."""
+        self._match = match.in_place(is_websocket=is_websocket)
 
     def _count_front_error(self, code: str) -> None:
         self._meter.cells[self._row + FRONTEND_ERRORS[code]] += 1

@@ -5,6 +5,7 @@ Nodes that want neither log nor traces use `ClientConnection`, and pay nothing.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.limits.limit import Bound
 from gateway.proxy.access_log import AccessLog
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.client_address import Address, address_shown
+from gateway.proxy.client_certificate import ClientCertificate, certificate_of
 from gateway.proxy.core import Core
 from gateway.proxy.matching import Match, Refusal
 from gateway.proxy.state import EXCHANGE, HEAD, TUNNEL
@@ -28,6 +30,7 @@ class ObservedConnection(ClientConnection):
 
     __slots__ = (
         "_answered_ns",
+        "_certificate",
         "_bytes_in",
         "_bytes_out",
         "_bytes_upstream",
@@ -45,7 +48,13 @@ class ObservedConnection(ClientConnection):
     def __init__(self, core: Core, network: str, scheme: str, address: Address, log: AccessLog | None) -> None:
         super().__init__(core, network, scheme, address)
         self._log = log
+        self._certificate: ClientCertificate | None = None
         self._reset(0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._scheme == b"https":
+            self._certificate = certificate_of(transport)
+        super().connection_made(transport)
 
     def _reset(self, bytes_in: int, *, has_head: bool = False) -> None:
         """An exchange begins. ``has_head``: with a head that was understood."""
@@ -181,6 +190,9 @@ class ObservedConnection(ClientConnection):
             "duration_ms": _ms(self._started_ns, now_ns),
             "upstream_ms": _ms(self._sent_ns, self._answered_ns) if self._answered_ns else None,
         }
+        if self._certificate is not None:
+            line["client_subject"] = self._certificate.subject
+            line["client_sha256"] = self._certificate.sha256
         if self._detail:
             line["detail"] = self._detail
         if self._would_be_refused_by:
