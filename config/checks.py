@@ -196,6 +196,7 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
                 yield Fault(f"{dot}auth.keys[{index}].qps", f"may only lower its service's {outer} (L3)")
     if service.auth.type == "key" and not service.auth.keys:
         yield Fault(f"{dot}auth.keys", "a service with keys needs at least one")
+    yield from _key_place(service, dot)
     key_ids = [key.id for key in service.auth.keys]
     for index, id in enumerate(key_ids):
         if id in key_ids[:index]:
@@ -208,6 +209,16 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
     yield from check_routes(service, dot)
     yield from check_upstream(service.upstream, f"{dot}upstream")
     yield from check_targets(service, scope.own_addresses, f"{dot}upstream")
+
+
+def _key_place(service: ServiceSettings, dot: str) -> Iterator[Fault]:
+    auth = service.auth
+    if auth.header is not None and auth.place != "header":
+        yield Fault(f"{dot}auth.header", f"is for keys in a field; they are in the {auth.place}: say `name`")
+    elif auth.header is not None and auth.name is not None:
+        yield Fault(f"{dot}auth.header", "says what `name` says")
+    if auth.type == "key" and auth.place == "subprotocol" and service.protocol == "http":
+        yield Fault(f"{dot}auth.in", "a subprotocol is of WebSockets, and the protocol is http")
 
 
 def routing_keys(service: ServiceSettings, pool: str) -> list[tuple[str, str, str]]:

@@ -25,6 +25,7 @@ import orjson
 import uvloop
 
 from config.certificates import CertificateError
+from gateway.bounded_log import bound_log
 from gateway.entry.entry import Entry
 from gateway.entry.lent_entries import LentEntries
 from gateway.handover import arrivals
@@ -329,6 +330,7 @@ def _open_what_may_be() -> None:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.umask(0o077)  # as of the control process: counts and logs are nobody else's
+    bound = bound_log()
     boot = orjson.loads(sys.argv[1])
     _open_what_may_be()
     # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.
@@ -347,6 +349,7 @@ def main() -> int:
             log.error("cannot start: %s", error)
             return 1
         # Everything that lasts is in files by now; to tear down 200,000 routes object by object takes 2 s.
+        bound.tell()
         logging.shutdown()
         os._exit(0)
 

@@ -14,6 +14,7 @@ import uvloop
 
 from config.loading import load_settings
 from config.texts import escaped
+from gateway.bounded_log import bound_log
 from gateway.control.control import Control
 from gateway.control.ports import Wiring
 
@@ -52,6 +53,7 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         lines = logging.StreamHandler()
         lines.setFormatter(PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=level, handlers=[lines])
+        bound = bound_log()
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         settings = load_settings(config)
@@ -66,5 +68,6 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())
+        bound.tell()
 
     return serve

@@ -15,8 +15,10 @@ from typing import Any, Final, cast
 from config.certificates import CertificateError
 from gateway.entry.handshakes import Handshakes
 from gateway.entry.header_reader import HeaderReader
+from gateway.entry.plain_http import PLAIN_HTTP, RefusingFirst, plain_http_in
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
+from gateway.proxy.client import ClientConnection
 from gateway.proxy.client_address import UNKNOWN, network, peer_address
 from gateway.proxy.core import Core
 from gateway.proxy.kinds import make_client
@@ -54,6 +56,7 @@ class Entry:
         tls = listener["tls"]
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
+        self._tells_certificate = self._tls is not None and self._tls.client_cert == "forward"
         self._is_proxied: bool = listener.get("proxy_protocol", False)
         self._senders = [network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
@@ -181,16 +184,25 @@ class Entry:
             await self._core.loop.connect_accepted_socket(lambda: protocol, connection)
 
     def _begin_tls(self, connection: socket.socket, timeout_s: float) -> None:
+        begins = plain_http_in(connection)
         # The context of now: a handshake goes to its end with the certificate it began with.
         context = self._context
         assert context is not None
         proxied = self._proxied.pop(connection, None)
+        if proxied is None and begins:
+            self._begin_by(self._take(connection, self._refusing(begins)), "accept")
+            return
         if proxied is None:
             self._begin_by(self._take_tls(connection, timeout_s, context), "handshake")
             return
         connection.close()
         transport, client = proxied
-        self._begin_by(self._handshake(transport, client, timeout_s, context), "handshake")
+        if not begins:
+            self._begin_by(self._handshake(transport, client, timeout_s, context), "handshake")
+            return
+        self._refusing(begins, cast(ClientConnection, client).address).connection_made(transport)
+        if not transport.is_closing():
+            transport.resume_reading()
 
     def _let_go(self, connection: socket.socket) -> None:
         """Of one whose handshake does not begin."""
@@ -214,9 +226,15 @@ class Entry:
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
 
+    def _refusing(self, received: bytes, address: Address = UNKNOWN) -> asyncio.Protocol:
+        """For who speaks plain HTTP on a port with TLS: told so in words that it reads."""
+        return RefusingFirst(make_client(self._core, self._network, "http", address), received, PLAIN_HTTP)
+
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
-        return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
+        client = make_client(self._core, self._network, self._scheme, address)
+        client.tells_certificate = self._tells_certificate
+        return cast(asyncio.Protocol, client)
 
     # Behind the PROXY protocol
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import IMPOSSIBLE
+
+_TLS_RECORD: Final = b"\x16\x03"  # RFC 8446 5.1: what a ClientHello comes in
 
 
 def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: int = 0) -> int:
@@ -19,6 +23,8 @@ def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: in
     if end >= 0:
         return end + 4 - at
     if IMPOSSIBLE.search(data, at + searched - 1 if searched else at, most):
+        if data.startswith(_TLS_RECORD, at):
+            raise ProtocolError("bad_request", "TLS on a port that speaks plain HTTP")
         raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
     if len(data) >= most:
         if data.find(b"\r\n", at, most) < 0:

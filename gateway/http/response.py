@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines, field_fault
 from gateway.http.fields import members, without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
 from gateway.http.keep_alive import KeepAlive, keep_alive
@@ -25,6 +25,7 @@ _DATE: Final = 5
 _DROPPED: Final = 6
 _LOGIN: Final = 7
 _KEEP_ALIVE: Final = 8
+_PLACE: Final = 9  # says where something is, which its client may know by another name
 
 
 def _kind_of_value(www_authenticate: bytes) -> int:
@@ -47,6 +48,9 @@ _LINES: Final = FieldLines(
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
         b"www-authenticate": BY_VALUE,
+        b"location": _PLACE,
+        b"content-location": _PLACE,
+        b"set-cookie": _PLACE,
     },
     kind_of_value=_kind_of_value,
 )
@@ -70,7 +74,7 @@ def _status_line(line: bytes) -> StatusLine:
     """Reads one that is not known. Raises ProtocolError (bad_gateway)."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
-        raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+        raise ProtocolError("bad_gateway", "the upstream's answer is malformed: its status line")
     minor, status_text = match.groups()
     known = StatusLine(minor, status_text)
     if len(_STATUS_LINES) < STATUS_LINES_MAX:
@@ -88,6 +92,7 @@ class ResponseHead:
         "keep_alive",
         "keeps_alive",
         "logs_in",
+        "names_places",
         "searched",
         "status",
         "status_line",
@@ -104,6 +109,7 @@ class ResponseHead:
         self.upgrade = b""
         self.is_dated = False
         self.searched = 0  # How much of a head that is not whole yet was looked through.
+        self.names_places = False  # Whether it has fields that `location: rewrite` is about.
         self.logs_in = False  # Whether it is part of the login of the connection that it came by.
 
     def parse(self, data: bytes, *, to_head_request: bool, at: int = 0) -> int:
@@ -119,8 +125,10 @@ class ResponseHead:
             if len(data) >= most:
                 raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
             begins = b"HTTP/1."[: len(data) - at]
-            if not data.startswith(begins, at) or IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
-                raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+            if not data.startswith(begins, at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: it is no HTTP/1.1 or HTTP/1.0")
+            if IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: a bare CR, LF or NUL")
             self.searched = len(data) - at
             return 0
         if searched:
@@ -136,7 +144,7 @@ class ResponseHead:
         self.status = status = status_line.status
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
-        self.is_dated = self.logs_in = False
+        self.is_dated = self.logs_in = self.names_places = False
         self.keep_alive = None
         length: bytes | None = None
         coding: bytes | None = None
@@ -149,7 +157,8 @@ class ResponseHead:
             if field is None:
                 field = _LINES.read(line)
                 if field is None:
-                    raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+                    fault = f"field line {index}, {field_fault(line)}"
+                    raise ProtocolError("bad_gateway", f"the upstream's answer is malformed: {fault}")
             kind = field.kind
             if kind != PLAIN:
                 value = field.value
@@ -163,6 +172,8 @@ class ResponseHead:
                     length = value
                 elif kind == _LOGIN:
                     self.logs_in = True
+                elif kind == _PLACE:
+                    self.names_places = True
                 else:
                     if kept is None:
                         kept = lines[1:index]

@@ -7,14 +7,17 @@ worker had counted and not forwarded stays counted.
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Bound, Limit
 from gateway.limits.quota_table import QuotaTable, quota_table_path
 from gateway.limits.tally import Tally
 from metering.clock import VirtualClock
+
+_POLICY: Final = b"RateLimit-Policy: "
 
 
 class Quota(Bound):
@@ -43,11 +46,11 @@ class Quota(Bound):
         self._beside.count()
 
     def ends_in_s(self) -> float:
-        """Real seconds until the period ends."""
-        return max(0.0, self._clock.real_seconds_until(self._tally.period().end_s))
+        """Real seconds until the period ends that is counted in."""
+        return max(0.0, self._clock.real_seconds_until(self._tally.counted_in().end_s))
 
     def wait_ns(self, now_ns: int) -> int:
-        return int(self.ends_in_s() * 1_000_000_000)
+        return ceil(self.ends_in_s() * 1_000_000_000)
 
     @property
     def length_s(self) -> int:
@@ -87,13 +90,19 @@ class QuotaLimitSet(LimitSet):
         """The quota's policy stands beside the limits'; `RateLimit` is of what has the least left."""
         quota = self._quota
         left = max(0, quota.calls - quota.used())
-        least = b'"quota";r=%d;t=%d' % (left, max(1, round(quota.ends_in_s())))
+        least = b'"quota";r=%d;t=%d' % (left, quota.wait_s(now_ns))
+        if self.limits:
+            rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")[2].rstrip()
+            if int(rate.partition(b";r=")[2].partition(b";")[0]) < left:
+                least = rate
+        return self._policies() + least + b"\r\n"
+
+    def _policies(self) -> bytes:
+        quota = self._quota
         policy = b'"quota";q=%d;w=%d' % (quota.calls, quota.length_s)
-        if not self.limits:
-            return b"RateLimit-Policy: %b\r\nRateLimit: %b\r\n" % (policy, least)
-        policies, _, rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")
-        remaining = int(rate.partition(b";r=")[2].partition(b";")[0])
-        return b"%b, %b\r\nRateLimit: %b\r\n" % (policies, policy, least if left < remaining else rate.rstrip())
+        if self.limits:
+            policy = self._policy.partition(b"\r\n")[0].removeprefix(_POLICY) + b", " + policy
+        return _POLICY + policy + b"\r\nRateLimit: "
 
 
 class QuotaHandles:

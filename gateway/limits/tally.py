@@ -46,6 +46,13 @@ class Tally:
             self._period = period_at(now_s, self._per, self._timezone)
         return self._period
 
+    def counted_in(self) -> Period:
+        """The period that a call of now counts in: the next one, where the clock has stepped back out of it."""
+        period = self.period()
+        if self._mark(self._word()) != period.number | self._kind:
+            return period_at(period.end_s, self._per, self._timezone)
+        return period
+
     def _word(self) -> int:
         word: int = self._words[self._slot]
         if word == 0 and self._kind:

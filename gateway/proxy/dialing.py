@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
 import time
@@ -126,8 +127,18 @@ async def _connected_from(core: Core, egress_ip: str, family: int, address: tupl
 
 
 def _reason(error: OSError) -> str:
-    """For the client: what kind of failure, and nothing about addresses or certificates inside."""
-    return "TLS" if isinstance(error, ssl.SSLError) else error.__class__.__name__
+    """For the client: what kind of failure in words, and nothing about addresses or certificates inside."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not accepted"
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    if error.errno in _OUR_OWN:
+        return "the gateway has no means for a connection"
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return "the connection was closed at once" if isinstance(error, ConnectionError) else "its name has no address"
 
 
 def _report(target: Target, error: OSError) -> None:

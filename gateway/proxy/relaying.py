@@ -19,11 +19,11 @@ from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
 from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import Downstream
-from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
+from gateway.proxy.forwarding import response_text
 from gateway.proxy.kept import IDEMPOTENT, KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
+from gateway.proxy.presenting import Presenting
 from gateway.proxy.slow import make_room
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
@@ -36,13 +36,11 @@ _BACKEND_4XX: Final = BACKEND_ERRORS["backend_4xx"]
 _BACKEND_5XX: Final = BACKEND_ERRORS["backend_5xx"]
 
 
-class Relaying(Downstream):
+class Relaying(Presenting):
     """Slots stand in the order of their lifetime."""
 
     __slots__ = (
         # the connection
-        "_tail",
-        "_tail_host",
         "_pinned",
         # the exchange
         "has_content_begun",
@@ -57,8 +55,6 @@ class Relaying(Downstream):
 
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         super().__init__(core, network, scheme, address)
-        self._tail = b""  # The fields we add upstream, for requests with this Host.
-        self._tail_host: bytes | None = None
         self._pinned: Pinned | None = None
         self.has_content_begun = False  # Whether any of it has gone to the upstream.
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
@@ -126,24 +122,6 @@ class Relaying(Downstream):
         if not target.has_room:
             make_room(core, target)
         core.keep(core.loop.create_task(self._connect(match, target), name="connect"))
-
-    def _request_text(self, match: Match, target: Target) -> bytes:
-        """The head as this target is sent it."""
-        head = self.head
-        line = match.upstream_line
-        if line is None:
-            line = head.method + b" " + target.base_path + match.forwarded
-        host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
-        if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
-            is_trusted = head.is_from_trusted
-            host = head.forwarded_host if is_trusted and head.forwarded_host else head.host
-            tail = appended_forwarded_fields(head, self._address_text, self._scheme, host, is_trusted=is_trusted)
-        else:
-            if head.host is not self._tail_host:
-                self._tail_host = head.host
-                self._tail = self._forwarded + head.host + b"\r\nX-Request-Id: "
-            tail = self._tail
-        return request_text(head, line, host_field, tail, self._request_id)
 
     async def _connect(self, match: Match, target: Target) -> None:
         exchange = self._request_id
@@ -329,6 +307,8 @@ class Relaying(Downstream):
         if self._cors_fields:
             more += self._cors_fields
             head.fields = without_cors(head.fields)
+        if head.names_places:
+            self._mend_places(head)
         if self._core.is_draining or not self.is_content_sent:
             self._closes_after = True  # An early answer: what follows of the request cannot be told from the next.
         if head.framing < 0:
@@ -342,6 +322,14 @@ class Relaying(Downstream):
         elif not self.head.is_http11:
             more += b"Connection: keep-alive\r\n"
         self.relay(response_text(head, self._request_id, more, content))
+
+    def _mend_places(self, head: ResponseHead) -> None:
+        """Where the answer points to, as the client sees it."""
+        service, upstream = self._service, self._upstream
+        if service is not None and service.location is not None and upstream is not None:
+            target = upstream.target
+            url = (b"https://" if target.place.is_tls else b"http://") + target.host_field
+            head.fields = service.location.mended(head.fields, target.base_path, url, self.head)
 
     def relay_framed(self, content: bytes) -> None:
         """Content whose length was not declared."""

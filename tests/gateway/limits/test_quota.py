@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from math import ceil
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -158,6 +159,42 @@ def test_the_fields_show_quota_and_limits_and_what_has_the_least_left(tmp_path: 
     alone = QuotaLimitSet((), quota).fields(SECOND)
     assert alone.startswith(b'RateLimit-Policy: "quota";q=100;w=86400\r\nRateLimit: "quota";r=1;t=43')
     assert 42_000 * SECOND < quota.wait_ns(0) <= 43_200 * SECOND
+
+
+def told(fields: bytes) -> tuple[int, int]:
+    """The seconds of `Retry-After`, and those of `RateLimit`."""
+    after = fields.partition(b"Retry-After: ")[2].partition(b"\r\n")[0]
+    rate = fields.partition(b"RateLimit: ")[2].partition(b";t=")[2].partition(b"\r\n")[0]
+    return int(after), int(rate)
+
+
+@pytest.mark.parametrize(
+    "now", ["2026-03-31T23:59:58.6+08:00", "2026-03-31T23:59:59.4+08:00", "2026-03-31T12:00:00.3+08:00"]
+)
+def test_who_waits_as_long_as_the_fields_say_is_admitted(tmp_path: Path, now: str) -> None:
+    """Rounded up, both alike, whichever of limit and quota has refused."""
+    LimitTable.create(tmp_path / "t").close()
+    quota = make_quota(tmp_path / "q", 2, now=now)
+    both = QuotaLimitSet((make_limit(tmp_path / "t", 0, 1, "key"),), quota)
+    assert [both.admit(SECOND) for _ in range(2)] == [None, None]
+    refused = both.admit(SECOND)
+    assert refused is quota, "both have nothing left"
+    after_s, rate_s = told(both.refusal_fields(refused, SECOND))
+    assert after_s == rate_s == ceil(quota.ends_in_s())
+    assert b'RateLimit: "quota";r=0' in both.fields(SECOND), "of two with nothing left, what is waited for longer"
+    began_s = datetime.fromisoformat(now).timestamp()
+    later = datetime.fromtimestamp(began_s + after_s, UTC).isoformat()
+    again = make_quota(tmp_path / "q", 2, now=later)
+    assert QuotaLimitSet((make_limit(tmp_path / "t", 0, 1, "key"),), again).admit((1 + after_s) * SECOND) is None
+
+
+def test_after_the_clock_stepped_back_the_wait_is_for_the_period_that_is_counted_in(tmp_path: Path) -> None:
+    path = tmp_path / "q"
+    after = QuotaLimitSet((), make_quota(path, 1, now="2026-04-01T00:00:01+08:00"))
+    assert after.admit(SECOND) is None
+    before = make_quota(path, 1, now="2026-03-31T23:59:58+08:00")
+    assert QuotaLimitSet((), before).admit(SECOND) is before
+    assert 86_400 < before.wait_s(SECOND) <= 86_402
 
 
 def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
