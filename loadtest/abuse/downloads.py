@@ -7,13 +7,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway.http.via import HOPS_MAX
 from loadtest.abuse.attack import Attack, Bound, Ground, Setup, for_ever
 from loadtest.abuse.pipelines import request
 
 KEPT: Final = 8
 ARRIVALS: Final = "arrivals of one GET"
 SLOW_READ_S: Final = 1.0
+HOPS_MAX: Final = 8  # gateways that a request may pass (gateway/http/via.py)
 _SMALL_BUFFER: Final = 4096
 
 
