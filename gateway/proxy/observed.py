@@ -113,7 +113,7 @@ class ObservedConnection(ClientConnection):
         self._status = self._upstream_status = 101
         self._answered_ns = time.monotonic_ns()
         if self._upstream is not None:
-            self._bytes_in += len(self._buffer)
+            self._bytes_in += len(self._buffer) - self._buffer_at
         super().begin_tunnel(head, rest)
 
     def relay(self, data: bytes) -> None:

@@ -60,7 +60,7 @@ def check_agreed(ours: Reading, theirs: Reading) -> None:
 def check_forwarded(head: RequestHead, ours: Reading) -> None:
     """The head written for the upstream says the same, once."""
     path = head.path if head.path != b"*" else b"/*"
-    tail = appended_forwarded_fields(head, b"192.0.2.1", b"http", head.host, is_trusted=False)
+    tail = appended_forwarded_fields(head, b"192.0.2.1", b"http", head.host, b"", is_trusted=False)
     content = ours.content
     if head.content_length == CHUNKED:
         content = (chunk(content) if content else b"") + LAST_CHUNK

@@ -82,7 +82,7 @@ def test_trace_carries_no_key_of_the_gateway(talk: Conversation) -> None:
     """9.3.8: it comes back to whoever sent it, so nothing may be added to it that the client must not see."""
     seen = talk.passes(head(line=b"TRACE /a/x HTTP/1.1"))
     assert set(seen.fields) == {
-        "host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id",
+        "host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto", "x-request-id",
     }  # fmt: skip
 
 
