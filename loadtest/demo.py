@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -118,13 +117,6 @@ def _until(ask: Callable[[], bool], what: str, seconds: float, tick: Callable[[]
             raise RuntimeError(f"not within {seconds:.0f} s: {what}")
         tick()
         time.sleep(0.1)
-
-
-def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the node running, to look at its console.")] = False,
-) -> None:
-    """Real traffic through a shared and a dedicated instance, past their limits, to a bill that adds up."""
-    raise typer.Exit(run(keep))
 
 
 def run(keep: bool = False) -> int:
