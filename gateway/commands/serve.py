@@ -46,6 +46,10 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
                 "--take-over", help="Take the store from another node, though it may be alive: it writes no more then."
             ),
         ] = False,
+        allow_past: Annotated[
+            bool,
+            typer.Option("--allow-past", help="Start though the clock lies before what is billed: usage is late then."),
+        ] = False,
         log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the node until SIGTERM or Ctrl-C. SIGHUP reads the file again."""
@@ -71,8 +75,10 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         # whose servers do not answer would hold up all others. Not in os.environ: workers have their own number.
         os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
+        how = {"take_over": take_over, "allow_past": allow_past}
+
         async def live() -> None:
-            await Control(path, settings, wiring, announce=_announce, take_over=take_over).run()
+            await Control(path, settings, wiring, announce=_announce, **how).run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())

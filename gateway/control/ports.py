@@ -28,6 +28,14 @@ class Biller(Protocol):
         """Take up the declared accounts and instances; {"refused": [{"instance", "reason"}]}."""
         ...
 
+    def differences(self, settings: Settings) -> list[str]:
+        """In words: what of accounts and instances stays otherwise than the file has it."""
+        ...
+
+    def settled_through(self) -> int | None:
+        """The last hour that was settled in its time; None: none was."""
+        ...
+
     def settle(self, now: float, ready: Callable[[int], bool]) -> object:
         """Settle the ended hours for which ``ready`` says that no counter is outstanding; pass deadlines.
 
