@@ -27,6 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from loadtest.client import Tally, drive, get
+from loadtest.processes import stop_in_order
 
 CLOCK_RATE = 180  # An hour passes in 20 s.
 LEAD_S = 60  # Virtual seconds of the hour gone when the node starts.
@@ -120,7 +121,10 @@ def _until(ask: Callable[[], bool], what: str, seconds: float, tick: Callable[[]
 
 
 def run(keep: bool = False) -> int:
-    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C."""
+    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C or SIGTERM, or until the terminal
+    is closed. However it ends, what it started ends too.
+    """
+    stop_in_order()
     console = Console()
     started = time.monotonic()
     with ExitStack() as stack:
