@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long test-compiled compiled lint fuzz bench clean
+.PHONY: demo test test-long test-compiled compiled lint fuzz bench abuse clean
 
 # Installed once for each state of pyproject.toml. A stamp for each, so that a demo needs no test tools.
 $(VENV)/.installed: pyproject.toml
@@ -61,6 +61,9 @@ fuzz: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m loadtest.bench $(ARGS)
+
+abuse: $(VENV)/.installed-dev
+	$(BIN)/python -m loadtest.abuse $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

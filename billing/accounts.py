@@ -21,7 +21,7 @@ class AccountState(StrEnum):
     ACTIVE = "active"  # nothing is owed
     ARREARS = "arrears"  # owes, is still served (B48)
     SUSPENDED = "suspended"  # not served, not billed (B49, X15, X23)
-    DESTROYED = "destroyed"  # for good; debts and bills stay (B51, X24)
+    DESTROYED = "destroyed"  # its configuration is gone for good; debts and bills stay (B51, X24)
 
 
 class Happening(Enum):
@@ -38,6 +38,8 @@ TRANSITIONS: Final = {
     (AccountState.ARREARS, Happening.DEADLINE): AccountState.SUSPENDED,
     (AccountState.SUSPENDED, Happening.OWES_NOTHING): AccountState.ACTIVE,
     (AccountState.SUSPENDED, Happening.DEADLINE): AccountState.DESTROYED,
+    # The customer begins anew, with nothing configured (P13).
+    (AccountState.DESTROYED, Happening.OWES_NOTHING): AccountState.ACTIVE,
 }
 # How long a state lasts until its deadline.
 LASTS_S: Final = {AccountState.ARREARS: GRACE_S, AccountState.SUSPENDED: KEPT_S}
@@ -48,6 +50,7 @@ NOTIFICATIONS: Final = {
     AccountState.SUSPENDED: "suspended",
     AccountState.DESTROYED: "destroyed",
 }
+REOPENED: Final = "reopened"  # out of destruction
 BALANCE_ALERT: Final = "balance_alert"
 SERVED: Final = frozenset({AccountState.ACTIVE, AccountState.ARREARS})
 
@@ -57,6 +60,11 @@ class Transition:
     at: int
     before: AccountState
     after: AccountState
+
+    @property
+    def notification(self) -> str:
+        """The kind of the one that tells of it."""
+        return REOPENED if self.before is AccountState.DESTROYED else NOTIFICATIONS[self.after]
 
 
 @dataclass(frozen=True, slots=True)

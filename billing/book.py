@@ -6,7 +6,7 @@ notifications, orders, settlements, counted seconds) is kept apart, for the stor
 
 from dataclasses import dataclass, field
 
-from billing.accounts import BALANCE_ALERT, NOTIFICATIONS, Account, AccountState, Happening, Notification, Transition
+from billing.accounts import BALANCE_ALERT, Account, AccountState, Happening, Notification, Transition
 from billing.calendar import LocalCalendar, hour_start
 from billing.charging import Line, Positions
 from billing.grants import grant_periods
@@ -80,11 +80,11 @@ class Book:
         running = [instance for instance in self.instances.values() if instance.is_running]
         return [instance.hold for instance in sorted(running, key=lambda i: (i.started_at, i.id))]
 
-    def voucher_for(self, amount_e8: int, now: int) -> tuple[Voucher | None, int]:
-        """The voucher to use for a bill or an order, and its part. None while anything is owed (X26)."""
+    def voucher_for(self, amount_e8: int, valid_at: int) -> tuple[Voucher | None, int]:
+        """The voucher to use for a bill or an order, and its part. None while anything is owed (X26, P5)."""
         if self.account.state is not AccountState.ACTIVE:
             return None, 0
-        voucher = choose(self.vouchers, amount_e8, now)
+        voucher = choose(self.vouchers, amount_e8, valid_at)
         return voucher, min(voucher.left_e8, amount_e8) if voucher else 0
 
     def examine(self, now: int) -> None:
@@ -112,7 +112,7 @@ class Book:
             for instance in self.instances.values():
                 instance.clocked_to = now
         self.news.transitions.append(transition)
-        self.news.notifications.append(Notification(now, NOTIFICATIONS[transition.after]))
+        self.news.notifications.append(Notification(now, transition.notification))
 
     def clock_to(self, instant: int) -> None:
         """Count the seconds of running instances up to an instant, by hour (B41, X29)."""
@@ -140,7 +140,8 @@ class Book:
         self.examine(now)
 
     def _destroy_instances(self, now: int) -> None:
-        """With the account go its instances; the ledger, bills and debts stay (X24)."""
+        """With the account go its instances; the ledger, bills and debts stay (X24). What the gateway has configured
+        for it goes by `Billing.destructions`."""
         journal = self.next_journal("destroy")
         for instance in self.instances.values():
             if instance.can(InstanceEvent.DESTROY):

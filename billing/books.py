@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 from billing import ledger, rows, tables
 from billing.among import among
 from billing.book import Book
-from billing.calendar import LocalCalendar, hour_of
+from billing.calendar import LocalCalendar, hour_of, hour_start
 from billing.errors import Refused
 from billing.grants import GRANT_UNITS, grant_id, grant_periods
 from billing.packs import Pack, Source
@@ -164,9 +164,12 @@ def new_grants(book: Book, now: int) -> list[Row]:
     for period in grant_periods(account.grants_since, book.calendar)[account.grants_given :]:
         if period.from_hour > hour_of(now):
             break
+        # Given by itself when it begins, however late somebody looks.
+        collected_at = max(hour_start(period.from_hour), account.grants_since)
         for meter, units in GRANT_UNITS.items():
             id = grant_id(meter, period.number, account.grants_series)
-            pack = Pack(0, id, meter, Source.FREE, units, 0, period.from_hour, period.to_hour)
+            hours = period.from_hour, period.to_hour
+            pack = Pack(0, id, meter, Source.FREE, units, 0, *hours, collected_at=collected_at)
             new.append({"account": account.id, **rows.new_pack_row(pack)})
         account.grants_given = period.number
     return new

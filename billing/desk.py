@@ -4,7 +4,7 @@ Each operation is one transaction, and is done once for each idempotency key. In
 is cut off (X29); money is e8. What the rules do not allow is raised as `Refused`, and then nothing was changed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,16 +79,23 @@ class Desk:
     def open_shared_instance(
         self, account: str, id: str, region: str, now: float, *, is_declared: bool = False
     ) -> None:
-        """A shared instance costs nothing to have (B1). One that was released runs again."""
-        at = int(now)
+        """A shared instance costs nothing to have (B1). One that was released or destroyed runs again; none of an
+        account that is destroyed. No event of the account. Raises Refused."""
         with (
             transaction(self.engine) as connection,
-            open_book(connection, account, self.calendar, at) as book,
+            open_book(connection, account, self.calendar, int(now)) as book,
         ):
-            self._require_new_instance(connection, book, id, "shared")
-            book.instances[id] = Instance(
-                id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
-            )
+            self._open_shared(connection, book, id, region, int(now), is_declared=is_declared)
+
+    def make_shared_instance(self, account: str, id: str, region: str, now: float, idem: str | None = None) -> Document:
+        """As the account's own wish: free of fees, at once, and no order. Refused to who owes anything."""
+
+        def act(connection: Connection, book: Book, at: int) -> Document:
+            orders.require_buyer(book.account)
+            self._open_shared(connection, book, id, region, at)
+            return {"account": account, "id": id}
+
+        return self._act(account, now, act, "shared_instance", [id, region], idem)
 
     def top_up(
         self, account: str, *, cash: int = 0, gift: int = 0, income: int = 0, now: float, idem: str | None = None
@@ -120,34 +127,40 @@ class Desk:
         account: str,
         id: str,
         *,
-        meter: str,
-        quantity: int,
+        meter: str | None = None,
+        quantity: int | None = None,
+        meters: Mapping[str, int] | None = None,
         months: int,
         price: int,
         source: str = "purchase",
         now: float,
         idem: str | None = None,
     ) -> Document:
-        """`price` is e8 for the whole pack; `quantity` calls or bytes; `source` purchase or campaign."""
+        """`price` is e8 for the whole pack; `quantity` calls or bytes, or `meters` of both (B31); `source` purchase or
+        campaign."""
+        units = dict(meters) if meters is not None else {str(meter): quantity or 0}
+        # The way in which one of a single meter was asked for before there were others.
+        asked: Sequence[Any] = next(iter(units.items())) if len(units) == 1 else [units]
 
         def act(connection: Connection, book: Book, at: int) -> Document:
             if store.pack_exists(connection, id):
                 raise Refused("exists", f"there is a pack {id}")
             orders.require_buyer(book.account)
             self._require_currency(book, is_sold=self.price_book.sells_packs)
-            pack = orders.buy_pack(book, id, meter, quantity, months, price, Source(source), at)
-            return {"account": account, **views.pack_document(pack, at)}
+            packs = orders.buy_pack(book, id, units, months, price, Source(source), at)
+            return {"account": account, **views.whole_pack_document(packs, at)}
 
-        return self._act(account, now, act, "pack", [id, meter, quantity, months, price, source], idem, field="price")
+        return self._act(account, now, act, "pack", [id, *asked, months, price, source], idem, field="price")
 
     def refund_pack(self, id: str, *, now: float, idem: str | None = None) -> Document:
         account = self._owner_of_pack(id, int(now))
+        # Else it would depend on when the settler came by whether the pack was used in an hour that is over (B37).
+        self.settle_ended(account, now)
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            pack = book.packs[0]
             paid = store.orders_for(connection, account, id, ("pack",), since=0)
-            orders.refund_pack(book, pack, paid[0].payment if paid else orders.NOTHING_PAID, at)
-            return {"account": account, **views.pack_document(pack, at)}
+            orders.refund_pack(book, book.packs, paid[0].payment if paid else orders.NOTHING_PAID, at)
+            return {"account": account, **views.whole_pack_document(book.packs, at)}
 
         return self._act(account, now, act, "refund_pack", [id], idem, pack_id=id)
 
@@ -167,7 +180,8 @@ class Desk:
         """A dedicated one: prepaid for `months`, else by the second; at `price` e8 a month or second, or the book's."""
 
         def act(connection: Connection, book: Book, at: int) -> Document:
-            self._require_new_instance(connection, book, id, "dedicated")
+            # By the file it would be bought again at a start, by nobody's wish, once its term is over.
+            self._require_new_instance(connection, book, id, "dedicated", may_be_destroyed=not is_declared)
             orders.require_buyer(book.account)
             if not self.catalog.regions[region].dedicated:
                 raise Refused("region_unsupported", f"no dedicated instances in {region}")
@@ -208,6 +222,10 @@ class Desk:
             return {"account": book.account.id, "id": id}
 
         return self._act(self._account_of(id), now, act, "renew", [id, months], idem, field="months")
+
+    def settle_ended(self, account: str, now: float) -> None:
+        """Bill what the account used in the hours that are over, as far as it is counted."""
+        raise NotImplementedError
 
     def require_service(self, instance: str) -> None:
         """Raises Refused where an instance cannot serve: suspended, destroyed, not_active, not_found."""
@@ -306,13 +324,26 @@ class Desk:
         with transaction(self.engine) as connection:
             return store.account_of_instance(connection, instance)
 
-    def _require_new_instance(self, connection: Connection, book: Book, id: str, type: str) -> None:
-        """An id is free, or was released by the same account, which may take it up again.
+    def _open_shared(
+        self, connection: Connection, book: Book, id: str, region: str, at: int, *, is_declared: bool = False
+    ) -> None:
+        self._require_new_instance(connection, book, id, "shared", may_be_destroyed=True)
+        orders.require_not_destroyed(book.account)
+        account = book.account.id
+        book.instances[id] = Instance(
+            id, account, "shared", Charge.USAGE, None, region, InstanceState.ACTIVE, at, is_declared=is_declared
+        )
+
+    def _require_new_instance(
+        self, connection: Connection, book: Book, id: str, type: str, *, may_be_destroyed: bool
+    ) -> None:
+        """An id is free, or was released by the same account, or destroyed with what it had; it may be taken up again.
 
         It keeps its type: usage that comes late is billed by what the instance is, and has to have been (B1).
         """
         known = book.instances.get(id)
-        if known.state is not InstanceState.RELEASED if known else store.instance_exists(connection, id):
+        ended = {InstanceState.RELEASED, InstanceState.DESTROYED} if may_be_destroyed else {InstanceState.RELEASED}
+        if known.state not in ended if known else store.instance_exists(connection, id):
             raise Refused("exists", f"there is an instance {id}")
         if known and known.type != type:
             raise Refused("exists", f"{id} was a {known.type} instance")

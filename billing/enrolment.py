@@ -52,7 +52,8 @@ class Enrolment:
             if instance.id not in active:
                 with self._alone({"instance": instance.id}, refused):
                     self._start(instance, now)
-        undone = {one["instance"] for one in refused}
+        # What a destroyed account had is not waited for: who wants it makes it anew, once nothing is owed (P13).
+        undone = {one["instance"] for one in refused if one["reason"] != "destroyed"}
         self._waiting = [instance for instance in self._waiting if instance.id in undone]
         return refused
 

@@ -78,10 +78,10 @@ def _rounding(connection: Connection, row: Any, calendar: LocalCalendar) -> Docu
     """Where in its month the line stands: amounts are differences of rounded totals (P2, G9)."""
     line = tables.line.c
     month = calendar.month_of_hour(row["hour"])
-    begins, ends = calendar.month_bounds(month)
+    begins, ends = calendar.month_hours(month)
     before = select(exact_sum(line.quantity)).where(
         line.account == row["account"], line.cover == "payg", line.id < row["id"],
-        line.hour >= begins // 3600, line.hour < ends // 3600,
+        line.hour >= begins, line.hour < ends,
     )  # fmt: skip
     same = before.where(line.price == row["price"], func.coalesce(line.tier, 1) == (row["tier"] or 1))
     quantity = int(connection.execute(same).scalar_one())

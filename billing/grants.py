@@ -6,7 +6,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
-from billing.calendar import LocalCalendar, hour_of, months_after
+from billing.calendar import LocalCalendar, hour_of
+from metering.local_months import months_after
 
 PERIODS: Final = 12  # B15
 # Units of one grant, by meter (B14).
@@ -26,7 +27,7 @@ class GrantPeriod:
 def grant_periods(activated_at: int, calendar: LocalCalendar) -> tuple[GrantPeriod, ...]:
     """The twelve periods of an account. D_k is the activation's local date plus k months (B18).
 
-    The first begins in the hour of activation (G10), the others at 00:00 of D_k; the last ends one day
+    The first begins in the hour of activation (G10), the others with D_k's first hour; the last ends one day
     later than a thirteenth would begin, at 24:00 of D_12 (X2).
     """
     return tuple(_periods(activated_at, calendar))
@@ -35,11 +36,11 @@ def grant_periods(activated_at: int, calendar: LocalCalendar) -> tuple[GrantPeri
 def _periods(activated_at: int, calendar: LocalCalendar) -> Iterator[GrantPeriod]:
     anchor = calendar.day_of(activated_at)
     for k in range(PERIODS):
-        begins = activated_at if k == 0 else calendar.midnight(months_after(anchor, k))
+        begins = hour_of(activated_at) if k == 0 else calendar.first_hour(months_after(anchor, k))
         next_anchor = months_after(anchor, k + 1)
         if k == PERIODS - 1:
             next_anchor += timedelta(days=1)
-        yield GrantPeriod(k + 1, hour_of(begins), hour_of(calendar.midnight(next_anchor)))
+        yield GrantPeriod(k + 1, begins, calendar.first_hour(next_anchor))
 
 
 def grant_id(meter: str, number: int, series: int = 0) -> str:

@@ -3,7 +3,7 @@
 Each function moves the book on, or raises `Refused` before anything was changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.accounts import Account, AccountState
@@ -33,7 +33,7 @@ NOTHING_PAID: Final = Payment()
 
 
 def top_up(book: Book, amounts_e8: dict[str, int]) -> None:
-    """Money comes in, in every state: debts can be paid even after destruction (P13)."""
+    """Money comes in, in every state: one that was destroyed may begin anew once nothing is owed (P13)."""
     journal = book.next_journal("top_up")
     for bucket in BUCKETS:
         book.wallet.deposit(f"{journal}:{bucket}", bucket, amounts_e8.get(bucket, 0))
@@ -41,33 +41,39 @@ def top_up(book: Book, amounts_e8: dict[str, int]) -> None:
 
 def give_voucher(book: Book, id: str, amount_e8: int, expires_at: int) -> Voucher:
     """May be given in arrears, but is not used then (P5)."""
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     voucher = Voucher(0, id, amount_e8, amount_e8, expires_at)
     book.news.vouchers.append(voucher)
     return voucher
 
 
 def buy_pack(
-    book: Book, id: str, meter: str, quantity: int, months: int, price_e8: int, source: Source, now: int
-) -> Pack:
-    """Valid from the hour of purchase (X17); no free pack can be bought (P4)."""
+    book: Book, id: str, units: Mapping[str, int], months: int, price_e8: int, source: Source, now: int
+) -> list[Pack]:
+    """Units by meter, one or several (B31), for one price. From the hour of purchase (X17); none is free (P4)."""
     assert source is not Source.FREE
     require_buyer(book.account)
     from_hour, to_hour = validity(now, months)
     _purchase(book, "pack", id, price_e8, now)
-    pack = Pack(0, id, meter, source, quantity, 0, from_hour, to_hour)
-    book.news.packs.append(pack)
-    return pack
+    packs = [
+        Pack(0, id, meter, source, quantity, 0, from_hour, to_hour, collected_at=now)
+        for meter, quantity in units.items()
+    ]
+    book.news.packs += packs
+    return packs
 
 
-def refund_pack(book: Book, pack: Pack, paid: Payment, now: int) -> None:
-    """All that was paid, except by voucher, back to where it came from; the pack is void at once (B38, X32)."""
-    _require_not_destroyed(book.account)
-    code = refund_refusal(pack, now)
-    if code:
-        raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
-    pack.is_refunded = True
-    _give_back(book, pack.id, paid.money_e8, now)
+def refund_pack(book: Book, packs: Sequence[Pack], paid: Payment, now: int) -> None:
+    """All that was paid, except by voucher, back to where it came from; the pack is void at once (B38, X32). `packs`:
+    of each of its meters, none of which may be in use (B37)."""
+    require_not_destroyed(book.account)
+    for pack in packs:
+        code = refund_refusal(pack, now)
+        if code:
+            raise Refused(code, f"pack {pack.id} {_NOT_REFUNDED[code]}")
+    for pack in packs:
+        pack.is_refunded = True
+    _give_back(book, packs[0].id, paid.money_e8, now)
 
 
 def buy_instance(
@@ -114,7 +120,7 @@ def buy_instance(
 
 def release_instance(book: Book, instance: Instance, now: int) -> None:
     """Seconds end here, the hold comes back (B42). A prepaid instance is refunded instead (P8)."""
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     if instance.charge is Charge.PREPAID:
         raise Refused("wrong_charge", f"{instance.id} is prepaid: refund it")
     _require(instance, InstanceEvent.RELEASE)
@@ -128,7 +134,7 @@ def refund_instance(book: Book, instance: Instance, paid: Sequence[Order], now: 
 
     `paid` are the instance's purchase and renewals. The five-day refund is for new purchases without renewals (P8).
     """
-    _require_not_destroyed(book.account)
+    require_not_destroyed(book.account)
     _require_prepaid(instance)
     _require(instance, InstanceEvent.REFUND)
     if book.account.is_refund_vetoed:
@@ -174,7 +180,8 @@ def require_buyer(account: Account) -> None:
         raise Refused(code, f"account {account.id} is {account.state}")
 
 
-def _require_not_destroyed(account: Account) -> None:
+def require_not_destroyed(account: Account) -> None:
+    """Raises Refused("destroyed")."""
     if account.state is AccountState.DESTROYED:
         raise Refused("destroyed", f"account {account.id} is destroyed")
 

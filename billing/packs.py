@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from billing.calendar import hour_of, hour_start
+from billing.calendar import hour_of, hour_start, next_full_hour
 
 MONTH_HOURS: Final = 30 * 24  # a pack's month (B31)
 
@@ -29,7 +29,10 @@ class PackState(StrEnum):
 
 @dataclass(slots=True)
 class Pack:
-    """A quantity of one meter, valid in `[from_hour, to_hour)`. `key` grows in the order of purchase."""
+    """A quantity of one meter, valid in `[from_hour, to_hour)`. `key` grows in the order of purchase.
+
+    A pack of several meters is one of these for each, with the same id (B31).
+    """
 
     key: int
     id: str
@@ -40,7 +43,7 @@ class Pack:
     from_hour: int
     to_hour: int
     is_refunded: bool = False
-    order_id: int | None = None
+    collected_at: int = 0
 
     @property
     def left(self) -> int:
@@ -52,9 +55,9 @@ class Pack:
 
 
 def validity(bought_at: int, months: int) -> tuple[int, int]:
-    """From the hour of purchase, for n × 30 × 24 hours (B31, X17)."""
-    from_hour = hour_of(bought_at)
-    return from_hour, from_hour + months * MONTH_HOURS
+    """From the start of the hour of purchase, so at once, to its end and n × 30 × 24 hours on: never short of them
+    (B31, X17)."""
+    return hour_of(bought_at), next_full_hour(bought_at) + months * MONTH_HOURS
 
 
 def burn_rank(pack: Pack) -> tuple[bool, int, int, int]:

@@ -108,6 +108,7 @@ def pack_from(row: RowMapping) -> Pack:
         row["from_hour"],
         row["to_hour"],
         bool(row["is_refunded"]),
+        row["collected_at"],
     )
 
 
@@ -122,6 +123,7 @@ def new_pack_row(pack: Pack) -> Row:
         "source": pack.source.value,
         "total": pack.total,
         "from_hour": pack.from_hour,
+        "collected_at": pack.collected_at,
         **pack_row(pack),
     }
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from billing.calendar import DEFAULT_TIMEZONE
 from billing.scenario_parts import (
     EVENTS,
+    SHARED,
     BuyInstance,
     BuyPack,
     ChangePrice,
@@ -31,6 +33,7 @@ from config.documents import faults_of, read_document
 from config.errors import ConfigError, Fault
 from config.instants import parse_instant
 from config.prices import PriceBook, load_price_book
+from config.values import Timezone
 
 _FREE_PACK = re.compile(r"free-(?:calls|egress)-(?:[1-9]|1[0-2])")
 
@@ -45,6 +48,7 @@ class Scenario:
     instances: tuple[ScenarioInstance, ...]
     events: tuple[Event, ...]
     until: int
+    timezone: str = DEFAULT_TIMEZONE
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -68,14 +72,14 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
 
     def read(self) -> Scenario:
-        known = ("price_book", "accounts", "instances", "events", "until")
+        known = ("price_book", "timezone", "accounts", "instances", "events", "until")
         self.faults += [Fault(str(key), "unknown key") for key in self.document if key not in known]
         book = self._price_book()
         catalog = load_catalog()
         accounts = dict(self._items("accounts", lambda item: ScenarioAccount))
         instances = dict(self._items("instances", lambda item: ScenarioInstance))
         events = dict(self._items("events", self._event_model))
-        until = self._until()
+        until, timezone = self._until(), self._timezone()
         references = _References(
             catalog,
             book,
@@ -91,7 +95,7 @@ class _Reader:
         if self.faults or book is None or until is None:
             raise ConfigError(self.faults)
         return Scenario(
-            book, catalog, tuple(accounts.values()), tuple(instances.values()), tuple(events.values()), until
+            book, catalog, tuple(accounts.values()), tuple(instances.values()), tuple(events.values()), until, timezone
         )
 
     def _price_book(self) -> PriceBook | None:
@@ -105,6 +109,13 @@ class _Reader:
             # Paths are of this file; where the book itself is at fault, its own follow.
             self.faults += [Fault("price_book", str(fault)) for fault in error.faults]
             return None
+
+    def _timezone(self) -> str:
+        try:
+            return str(TypeAdapter(Timezone).validate_python(self.document.get("timezone", DEFAULT_TIMEZONE)))
+        except ValidationError as error:
+            self.faults += [Fault("timezone", fault.message) for fault in faults_of(error)]
+            return DEFAULT_TIMEZONE
 
     def _until(self) -> int | None:
         if "until" not in self.document:
@@ -199,7 +210,7 @@ class _References:
                 yield from self._known(f"{path}.id", event.id, self.pack_ids, "pack")
             if isinstance(event, BuyInstance | ChangePrice) and event.region is not None:
                 yield from self._region(f"{path}.region", event.region)
-            if isinstance(event, BuyInstance) and event.spec not in self.catalog.dedicated:
+            if isinstance(event, BuyInstance) and event.spec not in (*self.catalog.dedicated, SHARED):
                 yield Fault(f"{path}.spec", f"there is no {event.spec!r} in the catalog (X30)")
 
     def _known(self, path: str, id: str, ids: set[str], kind: str) -> Iterator[Fault]:

@@ -27,6 +27,7 @@ Instant = Annotated[int, BeforeValidator(parse_instant)]
 Money = Annotated[int, BeforeValidator(parse_amount_e8)]
 Price = Annotated[int, BeforeValidator(parse_price_e8)]
 Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)]
+SHARED: Final = "shared"  # the spec of an instance that costs nothing to have (B1)
 Calls = Annotated[int, Field(ge=0, le=CALLS_MAX)]
 Bytes = Annotated[int, Field(ge=0, le=BYTES_MAX)]
 
@@ -43,6 +44,8 @@ def _one_of(text: str, *allowed: str) -> BeforeValidator:
 
 
 Months = Annotated[int, Field(ge=1, le=1200)]
+PackMeter = Annotated[Literal["calls", "egress"], _one_of("there are packs of no other meter (B28)", "calls", "egress")]
+PackUnits = Annotated[int, Field(ge=1, le=BYTES_MAX)]
 
 
 class _Part(Strict):
@@ -97,13 +100,28 @@ class BuyPack(_Event):
     do: Literal["buy_pack"]
     account: Id
     id: Id
-    meter: Annotated[Literal["calls", "egress"], _one_of("there are packs of no other meter (B28)", "calls", "egress")]
-    quantity: Annotated[int, Field(ge=1, le=BYTES_MAX)]
+    meter: PackMeter | None = None
+    quantity: PackUnits | None = None
+    meters: dict[PackMeter, PackUnits] | None = None  # in place of both: several (B31)
     months: Months
     price: Money
     source: Annotated[
         Literal["purchase", "campaign"], _one_of("the free quota is given, not bought (P4)", "purchase", "campaign")
     ] = "purchase"
+
+    @property
+    def units(self) -> dict[str, int]:
+        """By meter."""
+        return {str(self.meter): self.quantity or 0} if self.meters is None else dict(self.meters)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("meter", "quantity"):
+            if self.meters is not None and getattr(self, name) is not None:
+                yield name, "stands in `meters`"
+            if self.meters is None and getattr(self, name) is None:
+                yield name, "is missing"
+        if self.meters is not None and not self.meters:
+            yield "meters", "has none"
 
 
 class RefundPack(_Event):
@@ -115,13 +133,20 @@ class BuyInstance(_Event):
     do: Literal["buy_instance"]
     account: Id
     id: Id
-    spec: str
+    spec: str  # `shared`: free of fees, at once
     region: str
-    charge: Literal["payg", "prepaid"]
+    charge: Literal["payg", "prepaid"] | None = None
     months: Months | None = None
     price: Money | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        if self.spec == SHARED:
+            for name in ("charge", "months", "price"):
+                if getattr(self, name) is not None:
+                    yield name, "a shared instance has no fee to be paid (B1)"
+            return
+        if self.charge is None:
+            yield "charge", "is missing: payg or prepaid (B40, B41)"
         if self.charge == "prepaid" and self.months is None:
             yield "months", "is missing: `charge: prepaid` is for months (B40)"
         if self.charge == "payg" and self.months is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from billing import ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.books import open_books
-from billing.calendar import LocalCalendar, hour_start, next_full_hour
+from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_of, hour_start, next_full_hour
 from billing.charging import skus_by_type
 from billing.differences import differences
 from billing.enrolment import Enrolment
@@ -43,7 +43,6 @@ from config.prices import PriceBook
 from config.schema import Settings
 from metering.database import transaction
 
-DEFAULT_TIMEZONE: Final = "Asia/Shanghai"
 _NAMED_MAX: Final = 10  # accounts in the message about those that failed
 
 
@@ -127,6 +126,17 @@ class Billing(OperatorDesk):
             raise LedgerFault(_told(failures)) from next(iter(failures.values()))
         return SettleReport(through, count)
 
+    def settle_ended(self, account: str, now: float) -> None:
+        at = self._note(now)
+        terms = self._current_terms(at)
+        last = hour_of(at - 1) - 1  # What happens on the full hour itself comes before its settlement (P9).
+        try:
+            with transaction(self.engine) as connection:
+                settled_before = read_settled_hour(connection)
+                settle_accounts(connection, [account], 0, last, settled_before, terms, self.calendar, at)
+        except LedgerFault as fault:
+            raise Refused("too_large", str(fault)) from None
+
     def next_instant(self) -> int | None:
         """The next instant at which anything can happen by itself: a deadline, a grant, an alert, or the end
         of an hour in which something is metered. For whoever would rather jump there than wait."""
@@ -198,6 +208,12 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             query = select(tables.instance.c.id).where(tables.instance.c.state.in_(ended))
             return set(connection.execute(query).scalars())
+
+    def destructions(self) -> dict[str, int]:
+        """By account that was ever destroyed, the instant of the last time (B51): what was configured for it before is
+        gone for good, also where it was opened again since."""
+        with transaction(self.engine) as connection:
+            return store.destructions(connection)
 
     def accounts(self, now: float | None = None) -> list[Document]:
         """Every account as `account` shows it, with its `id`; without the bills."""

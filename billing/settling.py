@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from billing.book import Book, Settlement
 from billing.bounds import require_carried
+from billing.calendar import hour_start
 from billing.charging import Usage, charge_hour
 from billing.terms import Terms
 
@@ -14,7 +15,8 @@ def settle_hour(
     """Bill what was metered in the hour and not billed yet; None when there is nothing.
 
     Rated against the month of the hour, whenever it arrives; put on the bill of that month, or on the present
-    one once that is closed. A settlement at the closing instant itself still belongs to the old bill (P9).
+    one once that is closed. A settlement at the closing instant itself still belongs to the old bill (P9). What
+    covers it and what it costs depend on the hour, never on `now`: prices, packs, and which vouchers are valid (P5).
     """
     calendar = book.calendar
     month = calendar.month_of_hour(hour)
@@ -23,7 +25,7 @@ def settle_hour(
         return None
     amount_e8 = sum(line.amount_e8 for line in lines)
     is_closed = now > calendar.month_closes_at(month)
-    voucher, voucher_e8 = book.voucher_for(amount_e8, now)
+    voucher, voucher_e8 = book.voucher_for(amount_e8, hour_start(hour + 1))
     if voucher:
         voucher.left_e8 -= voucher_e8
     owed_e8 = -book.wallet.total_e8

@@ -62,7 +62,9 @@ def _told(error: Exception) -> str:
 class _Run:
     def __init__(self, scenario: Scenario, engine: Engine) -> None:
         self._scenario = scenario
-        self._billing = Billing(engine, scenario.price_book, scenario.catalog, egress_basis=BASIS, is_migrated=True)
+        self._billing = Billing(
+            engine, scenario.price_book, scenario.catalog, scenario.timezone, egress_basis=BASIS, is_migrated=True
+        )
         self._engine = engine
         self._refused: list[dict[str, Any]] = []
         self._ticks: list[int] = []  # full hours at which to settle, as a heap
@@ -189,8 +191,7 @@ class _Run:
                 billing.buy_pack(
                     event.account,
                     event.id,
-                    meter=event.meter,
-                    quantity=event.quantity,
+                    meters=event.units,
                     months=event.months,
                     price=event.price,
                     source=Source(event.source),
@@ -199,15 +200,18 @@ class _Run:
             case given.RefundPack():
                 billing.refund_pack(event.id, now=now)
             case given.BuyInstance():
-                billing.buy_instance(
-                    event.account,
-                    event.id,
-                    spec=event.spec,
-                    region=event.region,
-                    months=event.months,
-                    price=event.price,
-                    now=now,
-                )
+                if event.spec == given.SHARED:
+                    billing.make_shared_instance(event.account, event.id, event.region, now)
+                else:
+                    billing.buy_instance(
+                        event.account,
+                        event.id,
+                        spec=event.spec,
+                        region=event.region,
+                        months=event.months,
+                        price=event.price,
+                        now=now,
+                    )
                 self._account_of[event.id] = event.account
                 self._region_of[event.id] = event.region
             case given.ReleaseInstance():

@@ -15,16 +15,10 @@ from billing.rating import next_tier
 from billing.rows import order_from, pack_from
 from billing.terms import Terms
 from billing.views import Document, bill_rows, hour_text, order_document, unit_price_text
+from config.currencies import shown_amount
 from config.instants import instant_text
-from config.money import E8, format_e8
+from config.money import format_e8
 from metering.sums import exact_sum
-
-
-def shown(amount_e8: int) -> str:
-    """Two decimals, half up, for people; what is exact stands beside it (X28)."""
-    cents = (2 * abs(amount_e8) * 100 + E8) // (2 * E8)
-    sign = "-" if amount_e8 < 0 and cents else ""
-    return f"{sign}{cents // 100}.{cents % 100:02d}"
 
 
 def statement(
@@ -50,7 +44,7 @@ def statement(
         "period": {"from": instant_text(begins), "to": instant_text(ends), "timezone": calendar.timezone},
         "state": "closed" if now > calendar.month_closes_at(month) else "open",
         "total": format_e8(total_e8),
-        "total_shown": shown(total_e8),
+        "total_shown": shown_amount(total_e8, found["currency"]),
         "paid": _paid(connection, account, month),
         "charges": charges,
         "packs": _packs_drawn(connection, account, month, now),
@@ -125,5 +119,5 @@ def _tier(connection: Connection, account: str, month: str, terms: Terms, calend
     ladder = tables.ladder.c
     query = select(ladder.units).where(ladder.account == account, ladder.sku == CALLS, ladder.month == month)
     units = connection.execute(query).scalar() or 0
-    price = terms.prices.in_force(CALLS, None, calendar.month_bounds(month)[1] // 3600 - 1)
+    price = terms.prices.in_force(CALLS, None, calendar.month_hours(month)[1] - 1)
     return {"paid_calls": units, "tier": next_tier(price.tiers, units)}

@@ -15,6 +15,11 @@ from billing.upsert import append_rows
 _due = select(tables.account.c.id).where(tables.account.c.due_at <= bindparam("now")).order_by(tables.account.c.id)
 _next_due = select(func.min(tables.account.c.due_at))
 
+_destructions = (
+    select(tables.transition.c.account, func.max(tables.transition.c.at))
+    .where(tables.transition.c.after == AccountState.DESTROYED.value)
+    .group_by(tables.transition.c.account)
+)
 _states = (
     select(tables.account.c.id, tables.account.c.state, tables.instance.c.state)
     .join(tables.instance, tables.instance.c.account == tables.account.c.id)
@@ -69,6 +74,11 @@ def states_of(connection: Connection, instance: str) -> tuple[str, AccountState,
     if row is None:
         raise Refused("not_found", f"no instance {instance}")
     return row[0], AccountState(row[1]), InstanceState(row[2])
+
+
+def destructions(connection: Connection) -> dict[str, int]:
+    """By account, when it was destroyed last."""
+    return dict(connection.execute(_destructions).tuples())
 
 
 def pack_exists(connection: Connection, id: str) -> bool:

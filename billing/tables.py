@@ -138,7 +138,9 @@ pack = Table(
     _number("from_hour"),
     _number("to_hour"),
     _number("is_refunded"),
-    UniqueConstraint("account", "id", name="pack_id"),
+    _number("collected_at"),
+    # One row for each meter of it (B31).
+    UniqueConstraint("account", "id", "meter", name="pack_id"),
     CheckConstraint("used BETWEEN 0 AND total", name="pack_used"),
     sqlite_strict=True,
 )

@@ -3,7 +3,7 @@
 Money is text with 8 decimals, times are UTC with `Z`, months are local.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, select
@@ -93,10 +93,17 @@ def pack_document(pack: Pack, now: int) -> Document:
         "source": pack.source.value,
         "total": pack.total,
         "used": pack.used,
+        "collected_at": instant_text(pack.collected_at),
         "valid_from": hour_text(pack.from_hour),
         "valid_to": hour_text(pack.to_hour),
         "state": state_of(pack, now).value,
     }
+
+
+def whole_pack_document(packs: Sequence[Pack], now: int) -> Document:
+    """As of its first meter; where it has several, all of them are under `meters` (B31)."""
+    documents = [pack_document(pack, now) for pack in packs]
+    return {**documents[0], **({"meters": documents} if len(documents) > 1 else {})}
 
 
 def order_documents(connection: Connection, account: str) -> list[Document]:

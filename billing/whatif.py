@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from billing import tables
-from billing.calendar import HOUR_S, LocalCalendar, hour_of
+from billing.calendar import HOUR_S, LocalCalendar
 from billing.charging import INSTANCE_SECONDS, Positions, Usage, charge_hour, skus_by_type
 from billing.errors import Refused
 from billing.packs import MONTH_HOURS, Pack, Source
@@ -50,7 +50,7 @@ def what_if(
     """`actual`: the same usage rated as things are. Raises Refused("not_found")."""
     if connection.execute(select(tables.account.c.id).where(tables.account.c.id == account)).first() is None:
         raise Refused("not_found", f"no account {account}")
-    begins, ends = (hour_of(instant) for instant in calendar.month_bounds(month))
+    begins, ends = calendar.month_hours(month)
     usage = _usage(connection, account, begins, ends, terms)
     actual_e8 = _rate(usage, _packs(connection, account, begins), terms, month)
     packs = _packs(connection, account, begins)

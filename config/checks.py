@@ -8,13 +8,14 @@ from functools import cached_property
 from importlib.util import find_spec
 
 from config.catalog import Catalog
+from config.currencies import require_payable
 from config.entry_checks import check_entry
 from config.errors import Fault
 from config.limit_checks import LIMITS_MAX, limits_max_reached
 from config.loop_checks import OwnAddresses, check_targets, check_tracing
 from config.prices import PriceBook
 from config.route_checks import check_routes
-from config.schema import Entry, InstanceSettings, Node, ServiceSettings, Settings
+from config.schema import Account, Entry, InstanceSettings, Node, ServiceSettings, Settings
 from config.upstream_checks import check_upstream
 
 DEDICATED_ONLY = ("spec", "charge", "entry", "workers", "body_max", "egress_ip")
@@ -46,6 +47,14 @@ class Scope:
         return next((one for one in self.settings.instances if one.id == id), None)
 
 
+def _opening(account: Account, at: str) -> Iterator[Fault]:
+    for bucket in ("cash", "gift", "income"):
+        try:
+            require_payable(getattr(account.opening, bucket), account.currency)
+        except ValueError as error:
+            yield Fault(f"{at}.opening.{bucket}", str(error))
+
+
 def check(scope: Scope) -> list[Fault]:
     """Every fault between values."""
     faults = list(_duplicates(scope))
@@ -59,6 +68,7 @@ def check(scope: Scope) -> list[Fault]:
                     f"the price book is in {scope.book.currency}; nothing is converted (B26)",
                 )
             )
+        faults += _opening(account, scope.place(account))
         if account.notify is not None and account.notify.email and scope.settings.smtp is None:
             faults.append(Fault(f"{scope.place(account)}.notify.email", "needs `smtp`, the server that takes mail"))
     for instance in scope.settings.instances:
@@ -186,6 +196,7 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
                 yield Fault(f"{dot}auth.keys[{index}].qps", f"may only lower its service's {outer} (L3)")
     if service.auth.type == "key" and not service.auth.keys:
         yield Fault(f"{dot}auth.keys", "a service with keys needs at least one")
+    yield from _key_place(service, dot)
     key_ids = [key.id for key in service.auth.keys]
     for index, id in enumerate(key_ids):
         if id in key_ids[:index]:
@@ -198,6 +209,16 @@ def check_service(scope: Scope, service: ServiceSettings, at: str) -> Iterator[F
     yield from check_routes(service, dot)
     yield from check_upstream(service.upstream, f"{dot}upstream")
     yield from check_targets(service, scope.own_addresses, f"{dot}upstream")
+
+
+def _key_place(service: ServiceSettings, dot: str) -> Iterator[Fault]:
+    auth = service.auth
+    if auth.header is not None and auth.place != "header":
+        yield Fault(f"{dot}auth.header", f"is for keys in a field; they are in the {auth.place}: say `name`")
+    elif auth.header is not None and auth.name is not None:
+        yield Fault(f"{dot}auth.header", "says what `name` says")
+    if auth.type == "key" and auth.place == "subprotocol" and service.protocol == "http":
+        yield Fault(f"{dot}auth.in", "a subprotocol is of WebSockets, and the protocol is http")
 
 
 def routing_keys(service: ServiceSettings, pool: str) -> list[tuple[str, str, str]]:

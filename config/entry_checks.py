@@ -39,6 +39,8 @@ def _tls(tls: Tls, at: str) -> Iterator[Fault]:
             yield Fault(f"{at}.client_ca", str(error))
     elif tls.client_auth is not None:
         yield Fault(f"{at}.client_auth", "needs client_ca, whose certificates clients are known by")
+    if tls.client_ca is None and tls.client_cert == "forward":
+        yield Fault(f"{at}.client_cert", "needs client_ca, whose certificates clients are known by")
 
 
 def _pairs(tls: Tls, at: str) -> Iterator[Fault]:

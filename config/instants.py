@@ -13,9 +13,9 @@ YEAR_MIN: Final = 2000
 YEAR_MAX: Final = 2199
 INSTANT_MIN: Final = 946_684_800  # 2000-01-01T00:00:00Z
 INSTANT_END: Final = 7_258_118_400  # 2200-01-01T00:00:00Z, the first that is too late
-# date-time (RFC 3339 5.6). Its note lets a space stand for the T.
+# date-time (RFC 3339 5.6). Its note lets a space stand for the T. Of a fraction, any number of digits.
 _DATE_TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 _MONTH: Final = re.compile(r"([0-9]{4})-(?:0[1-9]|1[0-2])")
 _EXAMPLE: Final = "2026-01-15T09:00:00+08:00"

@@ -5,7 +5,8 @@ from typing import Final
 
 from config.errors import shown
 
-E8: Final = 10**8
+DECIMALS: Final = 8
+E8: Final = 10**DECIMALS
 DIGITS_MAX: Final = 10  # before the point: an amount in e8 stays within 64 bits
 # A billion: of one amount that is handed in. Sums of such have bounds of their own (billing/bounds.py).
 AMOUNT_MAX_E8: Final = 10**9 * E8

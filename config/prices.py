@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from config.bounds import Many, Text
 from config.catalog import Strict
@@ -20,6 +20,8 @@ _SCHEMA = WithJsonSchema(
 Money = Annotated[int, BeforeValidator(parse_amount_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
 UnitPrice = Annotated[int, BeforeValidator(parse_price_e8), PlainSerializer(format_e8, when_used="json"), _SCHEMA]
 PACK_UNITS_MAX: Final = 2**60  # of calls or bytes in one pack
+PackMeter = Literal["calls", "egress"]
+PackUnits = Annotated[int, Field(ge=1, le=PACK_UNITS_MAX)]
 Meter = Literal["out_client", "out_backend"]
 
 
@@ -47,15 +49,37 @@ class InstancePrice(Strict):
     sample: bool = False
 
 
+class PackMeters(Strict):
+    """How much of each meter a pack has."""
+
+    calls: PackUnits | None = None
+    egress: PackUnits | None = None
+
+
 class PackOffer(Strict):
-    """A pack to buy: ``quantity`` calls, or bytes of egress."""
+    """A pack to buy: ``quantity`` calls, or bytes of egress; or ``meters`` in their place, for several (B31)."""
 
     id: Text
-    meter: Literal["calls", "egress"]
-    quantity: int = Field(ge=1, le=PACK_UNITS_MAX)
+    meter: PackMeter | None = None
+    quantity: PackUnits | None = None
+    meters: PackMeters | None = None
     months: int = Field(ge=1, le=60)
     price: Money
     sample: bool = False
+
+    @model_validator(mode="after")
+    def _meters(self) -> PackOffer:
+        single = [value for value in (self.meter, self.quantity) if value is not None]
+        if not self.units or len(single) != (2 if self.meters is None else 0):
+            raise ValueError("a pack has a meter and a quantity, or `meters` with a quantity of each")
+        return self
+
+    @property
+    def units(self) -> dict[str, int]:
+        """By meter."""
+        if self.meters is None:
+            return {str(self.meter): self.quantity or 0}
+        return {name: units for name, units in self.meters if units is not None}
 
 
 class EgressMeters(Strict):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from config.bounds import Many, PathText, Text, lasting, sized
 from config.catalog import Strict
@@ -25,6 +25,7 @@ from config.values import (
     FieldName,
     FilePath,
     HealthPath,
+    HostField,
     HostName,
     Id,
     Instant,
@@ -40,6 +41,7 @@ from config.values import (
     ServerName,
     Share,
     SmtpHost,
+    StatusRules,
     StoreUrl,
     TargetUrl,
     Timezone,
@@ -77,6 +79,7 @@ class Tls(Strict):
     max_version: TlsVersion = "1.3"
     client_ca: FilePath | None = None
     client_auth: Literal["required", "optional"] | None = None  # default: required where there is a client_ca
+    client_cert: Literal["drop", "forward"] = "drop"  # forward: upstreams are told of it by Client-Cert (RFC 9440)
 
 
 class Entry(Strict):
@@ -204,11 +207,25 @@ class Key(Strict):
     quota: KeyQuota | None = None
 
 
+# Where a key may stand, and the name of its place there unless ``name`` says another.
+KEY_PLACES: Final = {"header": "X-Api-Key", "query": "api_key", "cookie": "api_key", "subprotocol": "key"}
+
+
 class Auth(Strict):
+    """``header`` is the ``name`` of before there were other places than fields."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
     type: Literal["none", "key"] = "none"
-    header: CredentialField = "X-Api-Key"
+    place: Literal["header", "query", "cookie", "subprotocol"] = Field(default="header", alias="in")
+    name: CredentialField | None = None
+    header: CredentialField | None = None
     keys: Many[Key] = Field(default=(), max_length=100_000)  # in the memory of every worker
     strip: bool = False
+
+    @property
+    def name_there(self) -> str:
+        return self.name or self.header or KEY_PLACES[self.place]
 
 
 class Cors(Strict):
@@ -244,6 +261,8 @@ class Target(Strict):
 
 class Health(Strict):
     path: HealthPath = "/healthz"
+    host: HostField | None = None  # default: the service's, where its traffic has it too, else the target's
+    status: StatusRules = ("2xx", "3xx")
     interval: Annotated[Duration, lasting("100ms", "1d")] = 2.0
     failures: int = Field(default=3, ge=1, le=100)
     successes: int = Field(default=2, ge=1, le=100)
@@ -296,7 +315,10 @@ class ServiceSettings(Strict):
     strip_path: bool = True
     path_case: Literal["exact", "fold"] = "exact"
     trailing_slash: Literal["exact", "ignore"] = "exact"
-    protocol: Literal["http", "websocket"] = "http"
+    path_escapes: Literal["decode", "keep", "refuse"] = "decode"
+    merge_slashes: bool = True
+    location: Literal["keep", "rewrite"] = "keep"
+    protocol: Literal["http", "websocket", "any"] = "http"
     qps: Qps | None = None
     limit_mode: Literal["enforce", "shadow"] = "enforce"
     wait_ms_max: int = Field(default=0, ge=0, le=60_000)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from config.bounds import Text
+from config.bounds import Many, Text
 from config.catalog import BODY_MAX, Size
 from config.errors import shown
 from config.hosts import parse_host, parse_host_pattern
@@ -180,6 +180,23 @@ PathPrefix = Annotated[str, AfterValidator(parse_prefix)]
 RoutePath = Annotated[str, AfterValidator(parse_route_path)]
 HealthPath = Annotated[Text, AfterValidator(_health_path)]
 HostName = Annotated[str, AfterValidator(parse_host_pattern)]
+HostField = Annotated[str, Field(max_length=300, pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]{1,253})(:[0-9]{1,5})?$")]
+_STATUS_SCHEMA = {
+    "anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]
+}
+# "200" or "2xx": an answer's status, or its class.
+StatusRule = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=r"^[1-5]([0-9]{2}|xx)$"),
+    WithJsonSchema(_STATUS_SCHEMA),
+]
+StatusRules = Annotated[
+    Many[StatusRule],
+    BeforeValidator(lambda value: (value,) if isinstance(value, (str, int)) else value),
+    Field(min_length=1, max_length=32),
+    WithJsonSchema({"anyOf": [*_STATUS_SCHEMA["anyOf"], {"type": "array", "items": _STATUS_SCHEMA, "minItems": 1}]}),
+]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 SmtpHost = Annotated[str, AfterValidator(_bare_host)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -47,6 +47,9 @@ _PASSED_ON: Final = frozenset(
         *("LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_CONF", "UV_THREADPOOL_SIZE", _SWITCH),
     )
 )
+# Of the loop's own, of which half look up names. By itself it has 4: two names whose servers do not answer held up
+# those of everybody, for 40 s where somebody had eight. Each of them counts for a pids limit, too.
+_LOOP_THREADS: Final = "64"
 # The span exporter's settings. They may hold a key to its receiver, which is the worker's to show there.
 _OF_TRACING: Final = "OTEL_"
 _PROXIES: Final = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy"))
@@ -90,6 +93,7 @@ def worker_environment(environ: Mapping[str, str] = os.environ, *, is_traced: bo
     # An empty place, or a relative one, is the working directory again.
     others = [place for place in environ.get("PYTHONPATH", "").split(os.pathsep) if Path(place).is_absolute()]
     environment["PYTHONPATH"] = os.pathsep.join([str(home() if is_used() else ROOT), *others])
+    environment.setdefault("UV_THREADPOOL_SIZE", _LOOP_THREADS)
     environment["PYTHONSAFEPATH"] = "1"  # else `-m` puts the working directory before all of these
     return environment
 

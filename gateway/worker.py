@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Generator
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +25,7 @@ import orjson
 import uvloop
 
 from config.certificates import CertificateError
+from gateway.bounded_log import bound_log
 from gateway.entry.entry import Entry
 from gateway.entry.lent_entries import LentEntries
 from gateway.handover import arrivals
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 # How soon a changed certificate is seen. A look is a system call for each file, on a thread.
 CERTIFICATE_INTERVAL_S: Final = 2.0
+NAMES_INTERVAL_S: Final = 1.0  # how soon connections follow what is known of their names
 BEAT_INTERVAL_S: Final = 1.0  # what the control process takes for a sign of life (gateway/control/watchdog.py)
 BEATS_UNREAD_BYTES_MAX: Final = 64 * 1024  # of a control process that stopped reading: it needs no more of them
 TURN_INTERVAL_S: Final = 1.0  # also what a power loss can take of the counts
@@ -55,6 +58,7 @@ CHANNEL_LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # The list of 100,000 targets 
 SLICE_S: Final = 0.002  # Requests wait for no more of a snapshot's building at a time, and a service.
 FREEZE_SERVICES: Final = 64
 DRAIN_POLL_S: Final = 0.02
+STOP_GRACE_S: Final = 1.0  # for requests that are on their way over connections at rest, where the node stops
 log = logging.getLogger("tollgate.worker")
 T = TypeVar("T")
 
@@ -106,6 +110,7 @@ class Worker:
         self._look = asyncio.Event()  # set: the certificates are looked at now
         self._channel: asyncio.StreamWriter | None = None
         self._stop = asyncio.Event()
+        self._rest_ends_s = inf  # when connections at rest close, of a node that stops
 
     async def run(self) -> None:
         """Serves until drained."""
@@ -145,7 +150,8 @@ class Worker:
     async def _apply(self, path: Path) -> None:
         """Swaps the snapshot between requests. What is under way goes on, where the new one would let it begin too."""
         file = SnapshotFile(path)
-        self._core.route_by(await self._in_slices(self._builder.build(file)))
+        router = await self._in_slices(self._builder.build(file))
+        self._core.route_by(router, self._builder.least_timeout_s)
         await self._revocation.look_again(self._builder.serving)
         await self._in_slices(self._builder.discard())
         self._tell({"at": "applied", "version": file.version})
@@ -207,6 +213,8 @@ class Worker:
             elif message["do"] == "reopen" and self._core.access_log is not None:
                 self._core.access_log.reopen()
             elif message["do"] == "drain":
+                if message.get("stop"):
+                    self._rest_ends_s = min(self._rest_ends_s, time.monotonic() + STOP_GRACE_S)
                 self._stop.set()
         self._channel = None  # The control process is gone; its successor will ask us to drain by signal.
 
@@ -245,14 +253,26 @@ class Worker:
                 writing = self._loop.run_in_executor(None, sync, self._meter.unsynced())
 
     async def _sweep(self) -> None:
+        names_due_s = 0.0
         while True:
             await self._core.sweep()
             await self._revocation.sweep()
+            if self._core.now_s >= names_due_s:
+                names_due_s = self._core.now_s + NAMES_INTERVAL_S
+                self._targets.follow_names()
             if self._core.access_log is not None:
                 self._core.access_log.flush()
             self._count_spans()
             self._freeze_what_was_made()
-            await asyncio.sleep(SWEEP_INTERVAL_S)
+            await self._pass_deadlines(time.monotonic() + SWEEP_INTERVAL_S)
+
+    async def _pass_deadlines(self, until_s: float) -> None:
+        """Waits, and passes on the way what deadlines are too short to wait as long."""
+        while (left_s := until_s - time.monotonic()) > 0:
+            interval_s = self._core.sweep_interval_s
+            await asyncio.sleep(min(left_s, interval_s))
+            if interval_s < left_s:
+                await self._core.pass_deadlines()
 
     def _count_spans(self) -> None:
         if self._core.tracer is not None:
@@ -263,20 +283,24 @@ class Worker:
 
         A connection at rest stays: a request may be on its way, and to close now would lose it. Its next answer says
         `Connection: close`; one that asks nothing more is closed by its idle timeout, or when the drain time ends.
+        Where the node stops nobody will serve it any more, and who stops it waits: it stays for STOP_GRACE_S.
         """
         core = self._core
         core.is_draining = True
         for entry in self._entries:
             entry.close()
         self._lent.close()
-        ends_s = self._loop.time() + self._boot["drain_s"]
+        ends_s = time.monotonic() + self._boot["drain_s"]
         # Polled, so that a connection that ends has nobody to tell.
-        while self._loop.time() < ends_s and (  # noqa: ASYNC110
+        while (now_s := time.monotonic()) < ends_s and (
             core.clients or not all(entry.is_at_rest for entry in [*self._entries, *self._lent])
         ):
+            if now_s >= self._rest_ends_s:
+                self._close_rest()
+                for entry in self._entries:
+                    entry.let_go_of_silent()
             await asyncio.sleep(DRAIN_POLL_S)
-        for client in list(core.clients):
-            client.drain()  # At rest: closed in order.
+        self._close_rest()
         await asyncio.sleep(0)
         core.outbox.flush()
         for client in list(core.clients):
@@ -287,6 +311,11 @@ class Worker:
             if not (core.clients or core.upstreams):
                 break
             await asyncio.sleep(0)  # connection_lost meters what was cut; of TLS it comes some turns later.
+
+    def _close_rest(self) -> None:
+        """Connections at rest, in order; those within a request or before one that has begun go on."""
+        for client in list(self._core.clients):
+            client.drain()
 
 
 def _open_what_may_be() -> None:
@@ -301,6 +330,7 @@ def _open_what_may_be() -> None:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.umask(0o077)  # as of the control process: counts and logs are nobody else's
+    bound = bound_log()
     boot = orjson.loads(sys.argv[1])
     _open_what_may_be()
     # Requests make no cycles; collecting rarely keeps the collector out of the tail latency.
@@ -319,6 +349,7 @@ def main() -> int:
             log.error("cannot start: %s", error)
             return 1
         # Everything that lasts is in files by now; to tear down 200,000 routes object by object takes 2 s.
+        bound.tell()
         logging.shutdown()
         os._exit(0)
 

@@ -121,7 +121,7 @@ def _until(ask: Callable[[], bool], what: str, seconds: float, tick: Callable[[]
 
 
 def run(keep: bool = False) -> int:
-    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C or SIGTERM, or until the terminal
+    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C, SIGTERM, or until the terminal
     is closed. However it ends, what it started ends too.
     """
     stop_in_order()

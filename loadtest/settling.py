@@ -33,10 +33,10 @@ from sqlalchemy.engine import make_url
 from billing import orders, store
 from billing.accounts import Account, AccountState
 from billing.books import open_books
-from billing.calendar import LocalCalendar
+from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar
 from billing.instances import Charge, Instance, InstanceState
 from billing.packs import Source
-from billing.service import DEFAULT_TIMEZONE, Billing
+from billing.service import Billing
 from billing.tables import create_all
 from billing.upsert import append_rows, ignore_rows
 from config.catalog import load_catalog

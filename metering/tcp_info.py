@@ -55,6 +55,11 @@ class Reading:
             return None
         return _FIELDS.unpack(info) if len(info) == _BYTES else None
 
+    @property
+    def descriptor(self) -> int:
+        """Good until `end`, even where the owner has closed his own."""
+        return self._socket.fileno()
+
     def end(self) -> None:
         """Nothing is read afterwards."""
         if self._is_ours:

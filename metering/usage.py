@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, select
 
 from config.instants import instant_text
 from metering.cells import BASES, NETWORKS, SIDES
-from metering.clock import hour_of, hour_start
+from metering.clock import hour_start
+from metering.local_months import local_months
 from metering.sums import exact_sum
 from metering.tables import counter
 
@@ -32,7 +31,7 @@ def usage_rows(
     Raises ValueError for a month that is none.
     """
     if month is not None:
-        first, last = _month_hours(month, tz)
+        first, last = local_months(tz).month_hours(month)
         from_hour = first if from_hour is None else max(from_hour, first)
         to_hour = last if to_hour is None else min(to_hour, last)
     c = counter.c
@@ -94,10 +93,3 @@ def _finished(row: dict[str, Any]) -> dict[str, Any]:
         if (side, network, basis) in amounts
     ]
     return row
-
-
-def _month_hours(month: str, tz: str) -> tuple[int, int]:
-    """The hours of a local month, half-open."""
-    start = datetime.strptime(month, "%Y-%m").replace(tzinfo=ZoneInfo(tz))
-    following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return hour_of(start.timestamp()), hour_of(following.timestamp())

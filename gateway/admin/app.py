@@ -13,6 +13,7 @@ from gateway.admin.connections import Connections, content_in_time, in_time
 from gateway.admin.console_page import add_console
 from gateway.admin.events import add_events
 from gateway.admin.health import add_health
+from gateway.admin.http_log import HttpLog
 from gateway.admin.listening import Listening
 from gateway.admin.node import Node
 from gateway.admin.openapi import add_openapi
@@ -28,6 +29,7 @@ _SHUTDOWN_S = 1.0
 # What is still to come of content that nobody wants is read for so long before the connection is closed.
 _LINGERING_S = 1.0
 _CONNECTIONS = web.AppKey("connections", Connections)
+_WATCH = web.AppKey("watch", Watch)
 # Where nobody says what the process may have: as few as systems give.
 _DESCRIPTORS = 1024
 
@@ -55,6 +57,7 @@ def make_app(
     )
     app[NODE] = node
     app[_CONNECTIONS] = connections
+    app[_WATCH] = watch
     add_health(app)
     add_resources(app)
     add_events(app)
@@ -72,6 +75,7 @@ class AdminServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=HttpLog(app[_WATCH]),
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
             lingering_time=_LINGERING_S,

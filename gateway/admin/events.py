@@ -9,12 +9,12 @@ from aiohttp import web
 from config.errors import Fault
 from gateway.admin.answer import NODE, answer
 from gateway.admin.body import json_content
+from gateway.admin.event_fields import attributes_of
 from gateway.control.errors import Refusal
 
 SINGLE: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 _BINARY: Final = "application/json"
-_PREFIX: Final = "ce-"
 
 
 async def post_events(request: web.Request) -> web.Response:
@@ -37,12 +37,8 @@ async def _documents(request: web.Request) -> tuple[list[Any], bool]:
         if not isinstance(document, list):
             raise Refusal("invalid", "the content is not a batch", [Fault("", "has to be a list")])
         return document, True
-    attributes = {
-        name[len(_PREFIX) :].lower(): value
-        for name, value in request.headers.items()
-        if name.lower().startswith(_PREFIX)
-    }
-    return [{**attributes, "data": document}], False
+    # Content-Type is the event's `datacontenttype` in this mode, whatever else says so.
+    return [{**attributes_of(request.headers.items()), "datacontenttype": _BINARY, "data": document}], False
 
 
 def add_events(app: web.Application) -> None:

@@ -53,6 +53,7 @@ PACK = {
     "source": {"enum": ["free", "campaign", "purchase"]},
     "total": NUMBER,
     "used": NUMBER,
+    "collected_at": TIME,
     "valid_from": TIME,
     "valid_to": TIME,
     "state": {"enum": ["active", "used_up", "expired", "refunded"]},
@@ -167,7 +168,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "strip_path": FLAG,
             "path_case": {"enum": ["exact", "fold"]},
             "trailing_slash": {"enum": ["exact", "ignore"]},
-            "protocol": {"enum": ["http", "websocket"]},
+            "path_escapes": {"enum": ["decode", "keep", "refuse"]},
+            "merge_slashes": FLAG,
+            "location": {"enum": ["keep", "rewrite"]},
+            "protocol": {"enum": ["http", "websocket", "any"]},
             "qps": MAYBE_NUMBER,
             "limit_mode": {"enum": ["enforce", "shadow"]},
             "wait_ms_max": NUMBER,
@@ -200,7 +204,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             },
         }
     ),
-    "Pack": object_of({"account": TEXT, **PACK}),
+    "Pack": object_of({"account": TEXT, **PACK}, {"meters": list_of(object_of(PACK))}),
     "PackPurchase": {
         "oneOf": [
             object_of({"account": TEXT, "offer": TEXT}, {"source": TEXT}, is_open=False),
@@ -215,9 +219,24 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 {"source": {"enum": ["purchase", "campaign"]}},
                 is_open=False,
             ),
+            object_of(
+                {
+                    "account": TEXT,
+                    "meters": {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": False,
+                        "properties": {name: {"type": "integer", "minimum": 1} for name in ("calls", "egress")},
+                    },
+                    "months": {"type": "integer", "minimum": 1},
+                    "price": {**MONEY_IN, "description": "For the whole pack"},
+                },
+                {"source": {"enum": ["purchase", "campaign"]}},
+                is_open=False,
+            ),
         ]
     },
-    "Refund": object_of({"account": TEXT, **PACK}),
+    "Refund": object_of({"account": TEXT, **PACK}, {"meters": list_of(object_of(PACK))}),
     "Order": object_of(
         {
             "account": TEXT,

@@ -22,6 +22,7 @@ REQUESTS: Final = {
     "session": "no session",
     "origin": "a page of another origin",
     "host": "a Host that is not this node's",
+    "malformed": "what is no HTTP",
 }
 CONNECTIONS: Final = {
     "client": "too many of one client",

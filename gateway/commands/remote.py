@@ -125,7 +125,10 @@ class RemoteDesk:
             fields["Idempotency-Key"] = key.encode()
         content = None
         if document is not None:
-            content = orjson.dumps(document)
+            try:
+                content = orjson.dumps(document)
+            except TypeError as error:  # As the node would: its numbers are of 64 bits.
+                raise Refusal("invalid", f"what is asked for cannot be sent: {error}") from None
             fields["Content-Type"] = "application/json"
         status, answer = self._exchange(method, path, content, fields, timeout_s)
         if 200 <= status < 300:

@@ -12,6 +12,7 @@ import typer
 
 from config.commands import File, FileOption, chosen
 from config.texts import escaped
+from gateway.bounded_log import bound_log
 from gateway.control.ports import Wiring
 
 _LOOP_THREADS: Final = "64"
@@ -60,6 +61,7 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         lines = logging.StreamHandler()
         lines.setFormatter(PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=level, handlers=[lines])
+        bound = bound_log()
         # Its steps are of interest to who looks for a fault in them.
         logging.getLogger("alembic").setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
         # Here, as the other commands need none of it.
@@ -82,5 +84,6 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())
+        bound.tell()
 
     return serve

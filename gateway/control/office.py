@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from config.catalog import Catalog
+from config.instants import parse_instant
 from config.money import format_e8, read_e8
 from config.prices import PriceBook
 from config.schema import Settings
@@ -27,6 +28,7 @@ from metering.clock import Clock, hour_of
 from metering.collector import Collector
 from metering.events import EventsInvalid, parse_events
 from metering.ingestion import ingest
+from metering.local_months import local_months
 from metering.usage import usage_rows
 
 Document = dict[str, Any]
@@ -74,7 +76,7 @@ class Office(BillingOffice):
 
     def top_up(self, account: str, document: Document, key: str | None) -> Document:
         """``document``: {"cash": "10.00"}, and gift, income. Raises Refusal."""
-        amounts_e8 = top_up_amounts(document)
+        amounts_e8 = top_up_amounts(document, self._price_book.currency)
         return self._billing(self._biller.top_up, account, now=self._clock.now(), idem=key, **amounts_e8)
 
     def orders(self, filter: Filter) -> list[Document]:
@@ -84,7 +86,8 @@ class Office(BillingOffice):
             for id in self._account_ids(filter)
             for order in self._billing(self._biller.orders, id)
         ]
-        return [order for order in found if filter.month is None or order["at"].startswith(filter.month)]
+        months = local_months(self.settings.billing.timezone)
+        return [one for one in found if filter.month in (None, months.month_of(parse_instant(one["at"])))]
 
     # Packs
 
@@ -103,8 +106,7 @@ class Office(BillingOffice):
             self._biller.buy_pack,
             purchase.account,
             purchase.id,
-            meter=purchase.meter,
-            quantity=purchase.quantity,
+            meters=purchase.units,
             months=purchase.months,
             price=purchase.price_e8,
             source=purchase.source,

@@ -144,5 +144,10 @@ def _tls(tls: schema.Tls) -> TlsSettings:
     if tls.client_ca is None:
         return TlsSettings(tuple(pairs), tls.min_version, tls.max_version)
     return TlsSettings(
-        tuple(pairs), tls.min_version, tls.max_version, str(tls.client_ca), tls.client_auth or "required"
+        tuple(pairs),
+        tls.min_version,
+        tls.max_version,
+        str(tls.client_ca),
+        tls.client_auth or "required",
+        tls.client_cert,
     )

@@ -55,6 +55,11 @@ class Biller(Protocol):
         """Those that were released or destroyed: they do not come back by themselves."""
         ...
 
+    def destructions(self) -> Mapping[str, int]:
+        """By account, the instant (epoch seconds, node's clock) of its last destruction. What was configured for it
+        before that is to be cleared for good, and recorded (B51); it may have been opened again since (P13)."""
+        ...
+
     def balances(self) -> Sequence[tuple[str, str, int]]:
         """(account, currency, total in e8)."""
         ...
@@ -82,8 +87,7 @@ class Biller(Protocol):
         account: str,
         id: str,
         *,
-        meter: str,
-        quantity: int,
+        meters: Mapping[str, int],
         months: int,
         price: int,
         source: str = "purchase",

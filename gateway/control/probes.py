@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from config.schema import Health
 from gateway.control.target_health import TargetHealth, Watched
+from gateway.proxy.resolver import Resolver
 from gateway.proxy.upstream_tls import TlsContexts
 
 log = logging.getLogger(__name__)
@@ -26,8 +29,26 @@ PROBES_AT_ONCE: Final = 64  # Bounds sockets and bursts of work; the others wait
 PROBE_S_MIN: Final = 1.0
 PROBE_S_MAX: Final = 5.0
 JITTER: Final = 0.1  # of the interval, either way: the probes of a thousand targets do not march in step
-NAME_AGE_S: Final = 10
 _FIELDS: Final = {"User-Agent": "tollgate-probe", "Accept": "*/*"}
+
+
+class InTurn(AbstractResolver):
+    """Names as the workers resolve them: each probe begins with the next address, as the traffic does."""
+
+    def __init__(self, resolver: Resolver, egress_ip: str | None) -> None:
+        self._resolver = resolver
+        self._family = 0 if egress_ip is None else socket.AF_INET6 if ":" in egress_ip else socket.AF_INET
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=of, proto=0, flags=socket.AI_NUMERICHOST)
+            for of, address in await self._resolver.addresses(host, self._family or family)
+        ]
+
+    async def close(self) -> None:
+        """The resolver is the prober's."""
 
 
 class Prober:
@@ -41,6 +62,7 @@ class Prober:
         self._at_once = asyncio.Semaphore(PROBES_AT_ONCE)
         self._sessions: dict[str | None, aiohttp.ClientSession] = {}  # by egress address
         self._contexts = TlsContexts()
+        self._resolver = Resolver()
 
     def follow(self, watched: Sequence[Watched]) -> None:
         """Probe these from here on; a target whose settings did not change is probed on in its rhythm."""
@@ -48,6 +70,7 @@ class Prober:
             return
         self._followed = watched
         self._health.follow(watched)
+        self._resolver.keep_only({URL(one.url).host or "" for one in watched})
         wanted = {one for one in watched if one.health is not None}
         for gone in self._tasks.keys() - wanted:
             task = self._tasks.pop(gone)
@@ -83,7 +106,7 @@ class Prober:
             await asyncio.sleep(max(0.0, pause_s - (time.monotonic() - began_s)))
 
     async def _fault(self, watched: Watched, health: Health) -> str:
-        """What is wrong with the target; empty when nothing is. A 2xx or 3xx is well; redirects are not followed."""
+        """What is wrong with the target; empty when nothing is. Redirects are not followed."""
         url = URL(watched.url.rstrip("/") + health.path, encoded=True)
         tls = watched.tls
         try:
@@ -91,12 +114,13 @@ class Prober:
                 asyncio.timeout(min(PROBE_S_MAX, max(PROBE_S_MIN, health.interval))),
                 self._session(watched.egress_ip).get(
                     url,
+                    headers={"Host": watched.host} if watched.host else None,
                     allow_redirects=False,
                     ssl=self._contexts.context(tls.model_dump(mode="json")) if url.scheme == "https" else True,
                     server_hostname=tls.server_name if url.scheme == "https" else None,
                 ) as response,
             ):
-                return "" if 200 <= response.status < 400 else f"it answers {response.status}"
+                return "" if _is_well(response.status, health) else f"it answers {response.status}"
         except TimeoutError:
             return "no answer in time"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -109,10 +133,16 @@ class Prober:
             connector = aiohttp.TCPConnector(
                 force_close=True,
                 limit=PROBES_AT_ONCE,
-                ttl_dns_cache=NAME_AGE_S,
+                resolver=InTurn(self._resolver, egress_ip),
+                use_dns_cache=False,
                 local_addr=(egress_ip, 0) if egress_ip else None,
             )
             session = self._sessions[egress_ip] = aiohttp.ClientSession(
                 connector=connector, headers=_FIELDS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
             )
         return session
+
+
+def _is_well(status: int, health: Health) -> bool:
+    text = str(status)
+    return any(rule in (text, f"{text[0]}xx") for rule in health.status)

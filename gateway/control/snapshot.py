@@ -149,6 +149,9 @@ class _PoolCompiler:
             "strip_path": service.strip_path,
             "path_case": service.path_case,
             "trailing_slash": service.trailing_slash,
+            "path_escapes": service.path_escapes,
+            "merge_slashes": service.merge_slashes,
+            "location": service.location,
             "protocol": service.protocol,
             "limit_mode": service.limit_mode,
             "wait_ms_max": service.wait_ms_max,
@@ -184,7 +187,8 @@ class _PoolCompiler:
                 slot = self._name(of_key._replace(name=name, qps=calls, per=per))
                 document["quota"] = {"slot": slot, "calls": calls, "per": per, "timezone": self._timezone}
             keys.append(document)
-        return {"header": service.auth.header, "strip": service.auth.strip, "keys": keys}
+        auth = service.auth
+        return {"in": auth.place, "name": auth.name_there, "strip": auth.strip, "keys": keys}
 
     def _limit(self, entry: LimitEntry) -> Document:
         return {"slot": self._name(entry), "qps": entry.qps}

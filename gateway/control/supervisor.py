@@ -83,6 +83,7 @@ class Supervisor:
         self._snapshots: dict[str, Snapshot] = {}
         self._targets_down: list[tuple[str, str]] = []
         self._restarting = asyncio.Lock()
+        self._is_stopping = False  # No worker comes after those there are.
         self._pulse = asyncio.Event()  # set, and replaced, at every change of a worker
 
     # What the workers are
@@ -210,7 +211,10 @@ class Supervisor:
             worker.tell({"do": "reopen"})
 
     async def drain(self) -> None:
-        """Drain every worker and wait for them; those that outlast their drain time are killed."""
+        """Stop every worker and wait for them, nothing comes after them; who outlasts the drain time is killed."""
+        self._is_stopping = True
+        for worker in self._workers:
+            worker.stop()  # Those too that drain already, and would leave the connections at rest to a successor.
         for slot in self._slots:
             self._leave(slot)
         self._slots = []
@@ -289,7 +293,7 @@ class Supervisor:
             watch.cancel()
             await asyncio.wait({left, watch})
         if not worker.exited.done():
-            worker.drain()
+            worker.stop() if self._is_stopping else worker.drain()
             await asyncio.wait({worker.exited}, timeout=worker.spec.drain_s + _DRAIN_GRACE_S)
             if not worker.exited.done():
                 _log.error("worker %s (pid %d) outlasted its drain and is killed", worker.writer, worker.pid)

@@ -11,13 +11,17 @@ Key = tuple[str, str]  # service, url
 
 
 class Watched(NamedTuple):
-    """One configured target. ``health`` None: it is not probed, and known by its ejections only."""
+    """One configured target. ``health`` None: it is not probed, and known by its ejections only.
+
+    ``host``: the Host field of its probes, where it is not the target's own.
+    """
 
     service: str
     url: str
     egress_ip: str | None
     tls: UpstreamTls
     health: Health | None
+    host: str | None = None
 
     @property
     def key(self) -> Key:
@@ -28,12 +32,28 @@ def watched_targets(
     services: Sequence[ServiceSettings], instances: Mapping[str, InstanceSettings]
 ) -> tuple[Watched, ...]:
     return tuple(
-        Watched(service.id, target.url, instances[service.instance].egress_ip, upstream.tls, upstream.health)
+        Watched(
+            service.id,
+            target.url,
+            instances[service.instance].egress_ip,
+            upstream.tls,
+            upstream.health,
+            _probed_host(service),
+        )
         for service in services
         if service.instance in instances
         for upstream in [service.upstream]
         for target in upstream.targets
     )
+
+
+def _probed_host(service: ServiceSettings) -> str | None:
+    """As its traffic has it: a virtual host that is asked for another name may well answer 404."""
+    upstream = service.upstream
+    if upstream.health is not None and upstream.health.host is not None:
+        return upstream.health.host
+    exact = [host for host in service.hosts if not host.startswith("*")]
+    return exact[0] if upstream.preserve_host and exact else None
 
 
 class _Probed:

@@ -74,6 +74,7 @@ class WorkerProcess(asyncio.Protocol):
         self.applied_version = 0
         self.told_version = 0
         self.is_draining = False
+        self.is_stopping = False
         self._watchdog = Watchdog()
         self._handovers: socket.socket | None = None
         self._boot_version = 0
@@ -162,6 +163,12 @@ class WorkerProcess(asyncio.Protocol):
         if not self.is_draining:
             self.is_draining = True
             self.tell({"do": "drain"})
+
+    def stop(self) -> None:
+        """Drain it, where nothing comes after it: connections at rest close soon. One that drains already too."""
+        if not self.is_stopping:
+            self.is_draining = self.is_stopping = True
+            self.tell({"do": "drain", "stop": True})
 
     def kill(self) -> None:
         if self.is_alive and self._process is not None:

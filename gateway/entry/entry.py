@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import time
@@ -14,8 +15,10 @@ from typing import Any, Final, cast
 from config.certificates import CertificateError
 from gateway.entry.handshakes import Handshakes
 from gateway.entry.header_reader import HeaderReader
+from gateway.entry.plain_http import PLAIN_HTTP, RefusingFirst, plain_http_in
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
+from gateway.proxy.client import ClientConnection
 from gateway.proxy.client_address import UNKNOWN, network, peer_address
 from gateway.proxy.core import Core
 from gateway.proxy.kinds import make_client
@@ -53,6 +56,7 @@ class Entry:
         tls = listener["tls"]
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
+        self._tells_certificate = self._tls is not None and self._tls.client_cert == "forward"
         self._is_proxied: bool = listener.get("proxy_protocol", False)
         self._senders = [network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
@@ -61,8 +65,10 @@ class Entry:
         self._accepted_s = float("-inf")
         self._full: asyncio.TimerHandle | None = None  # set while nobody is accepted for want of room
         self._beginning: set[asyncio.Task[None]] = set()  # connections that are made, until a client has them
-        self._readers: set[HeaderReader] = set()
-        self._handshakes = Handshakes(core.loop, core.bounds.head_timeout_s, self._begin_tls)
+        self._readers: dict[HeaderReader, None] = {}  # the oldest first
+        self._handshakes = Handshakes(core.loop, core.bounds.head_timeout_s, self._begin_tls, self._let_go)
+        # Behind the PROXY protocol: a second descriptor to wait by, and whose connection it is.
+        self._proxied: dict[socket.socket, tuple[asyncio.Transport, asyncio.Protocol]] = {}
         self._refusal_logged_s = float("-inf")
 
     async def open(self) -> None:
@@ -102,6 +108,11 @@ class Entry:
         self._socket.close()
         for reader in [reader for reader in self._readers if reader.is_silent]:
             reader.close()
+
+    def let_go_of_silent(self) -> None:
+        """Those that have not said a word of their handshake."""
+        while self._handshakes.let_go_of_oldest():
+            pass
 
     @property
     def is_at_rest(self) -> bool:
@@ -143,11 +154,20 @@ class Entry:
         if self._core.has_room(coming):
             return True
         self._core.tell_that_full()
-        if self._handshakes.let_go_of_oldest():
+        if self._handshakes.let_go_of_oldest() or self._let_go_of_silent_reader():
             self._core.count_refused("made_room")
             return True
         if not self._beginning:  # Else those first: what they are like is seen when they are clients.
             self._core.make_room()
+        return False
+
+    def _let_go_of_silent_reader(self) -> bool:
+        """Of one without a byte of its PROXY header. False: there is none."""
+        for reader in self._readers:
+            if reader.is_silent:
+                del self._readers[reader]
+                reader.close()
+                return True
         return False
 
     def _pause(self) -> None:
@@ -164,10 +184,34 @@ class Entry:
             await self._core.loop.connect_accepted_socket(lambda: protocol, connection)
 
     def _begin_tls(self, connection: socket.socket, timeout_s: float) -> None:
+        begins = plain_http_in(connection)
         # The context of now: a handshake goes to its end with the certificate it began with.
-        self._begin_by(self._take_tls(connection, timeout_s, self._context), "handshake")
+        context = self._context
+        assert context is not None
+        proxied = self._proxied.pop(connection, None)
+        if proxied is None and begins:
+            self._begin_by(self._take(connection, self._refusing(begins)), "accept")
+            return
+        if proxied is None:
+            self._begin_by(self._take_tls(connection, timeout_s, context), "handshake")
+            return
+        connection.close()
+        transport, client = proxied
+        if not begins:
+            self._begin_by(self._handshake(transport, client, timeout_s, context), "handshake")
+            return
+        self._refusing(begins, cast(ClientConnection, client).address).connection_made(transport)
+        if not transport.is_closing():
+            transport.resume_reading()
 
-    async def _take_tls(self, connection: socket.socket, timeout_s: float, context: ssl.SSLContext | None) -> None:
+    def _let_go(self, connection: socket.socket) -> None:
+        """Of one whose handshake does not begin."""
+        connection.close()
+        proxied = self._proxied.pop(connection, None)
+        if proxied is not None:
+            proxied[0].abort()
+
+    async def _take_tls(self, connection: socket.socket, timeout_s: float, context: ssl.SSLContext) -> None:
         with suppress(OSError):  # SSLError is one. No request, and closed already.
             await self._core.loop.connect_accepted_socket(
                 self._client,
@@ -182,37 +226,55 @@ class Entry:
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
 
+    def _refusing(self, received: bytes, address: Address = UNKNOWN) -> asyncio.Protocol:
+        """For who speaks plain HTTP on a port with TLS: told so in words that it reads."""
+        return RefusingFirst(make_client(self._core, self._network, "http", address), received, PLAIN_HTTP)
+
     def _client(self, address: Address = UNKNOWN) -> asyncio.Protocol:
         """A protocol by its methods, not by inheritance."""
-        return cast(asyncio.Protocol, make_client(self._core, self._network, self._scheme, address))
+        client = make_client(self._core, self._network, self._scheme, address)
+        client.tells_certificate = self._tells_certificate
+        return cast(asyncio.Protocol, client)
 
     # Behind the PROXY protocol
 
     def _reader(self) -> asyncio.Protocol:
         reader = HeaderReader(self._senders, self._core.bounds.head_timeout_s, self._begin, self._refuse)
-        self._readers.add(reader)
+        self._readers[reader] = None
         return cast(asyncio.Protocol, reader)
 
     def _begin(self, reader: HeaderReader, transport: asyncio.Transport, address: Address | None) -> None:
         """The header is read and the transport paused: the client's connection begins."""
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         client = self._client() if address is None else self._client(address)
         if self._context is not None:
-            # The context of now: a handshake goes to its end with the certificate it began with.
-            self._begin_by(self._handshake(transport, client, self._context), "handshake")
+            self._wait_for_hello(transport, client)
             return
         transport.set_protocol(client)
         client.connection_made(transport)
         transport.resume_reading()
 
-    async def _handshake(self, transport: asyncio.Transport, client: asyncio.Protocol, context: ssl.SSLContext) -> None:
+    def _wait_for_hello(self, transport: asyncio.Transport, client: asyncio.Protocol) -> None:
+        """The loop does not let others look at a descriptor of its transports: at a second one it does."""
+        try:
+            connection = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        except OSError:
+            self._core.count_refused("worker_limit")
+            transport.abort()
+            return
+        self._proxied[connection] = transport, client
+        self._handshakes.wait_for(connection)
+
+    async def _handshake(
+        self, transport: asyncio.Transport, client: asyncio.Protocol, timeout_s: float, context: ssl.SSLContext
+    ) -> None:
         try:
             encrypted = await self._core.loop.start_tls(
                 transport,
                 client,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=self._core.bounds.head_timeout_s,
+                ssl_handshake_timeout=timeout_s,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_S,
             )
         except OSError:
@@ -222,7 +284,7 @@ class Entry:
             client.connection_made(encrypted)
 
     def _refuse(self, reader: HeaderReader, reason: str) -> None:
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         now_s = self._core.loop.time()
         if reason and now_s - self._refusal_logged_s > _REFUSAL_LOG_INTERVAL_S:
             self._refusal_logged_s = now_s

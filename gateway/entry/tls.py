@@ -25,6 +25,7 @@ class TlsSettings:
     max_version: str = "1.3"
     client_ca: str | None = None
     client_auth: str = "none"
+    client_cert: str = "drop"  # or forward: upstreams are told of it
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> TlsSettings:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
-from gateway.http.grammar import FIELD
+from gateway.http.grammar import FIELD, TCHAR
 from gateway.http.repeats import Repeats
 
+_NAME: Final = re.compile(TCHAR + rb"++")
 PLAIN: Final = 0  # the kind of a field that the gateway passes on unread
 BY_VALUE: Final = -1
 _UNASKED: Final = -2
@@ -30,6 +32,22 @@ class FieldLine:
         self.name = name
         self.value = value
         self.kind = kind
+
+
+def field_fault(line: bytes) -> str:
+    """Which rule of RFC 9112 5 a line breaks that the grammar does not have. Says nothing of what is in it."""
+    name, colon, _ = line.partition(b":")
+    if line[:1] in (b" ", b"\t"):
+        return "it is folded onto the one before"
+    if not colon:
+        return "it has no colon"
+    if not name:
+        return "it has no name"
+    if name[-1:] in (b" ", b"\t"):
+        return "white space before the colon"
+    if _NAME.fullmatch(name) is None:
+        return "a character in its name is not allowed"
+    return "a control in its value"
 
 
 def _is_plain(name: bytes) -> int:

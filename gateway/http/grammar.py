@@ -42,5 +42,7 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::[
 IMPOSSIBLE = re.compile(rb"(?<!\r)\n|\r[^\n]|\x00")
 # RFC 9112 2.2: at least one empty line before a request-line is ignored.
 EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+# A prefix of paths that a proxy has stripped: absolute, and of nobody's host.
+PREFIX = re.compile(rb"/(?!/)[\x21\x22\x24-\x2b\x2d-\x3e\x40-\x7e]{0,1024}+")
 # A request id we take over from a client: a sane token of at most 128 characters (DESIGN 1.5).
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@\-]{1,128}+")

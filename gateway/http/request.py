@@ -4,76 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.http.connection_login import is_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import BY_VALUE, PLAIN, FieldLine, FieldLines
+from gateway.http.field_line import PLAIN, FieldLine, FieldLines, field_fault
 from gateway.http.fields import members, without_fields
-from gateway.http.forwarding_names import says_where_from, usual_spelling
-from gateway.http.grammar import CONTENT_LENGTH, HOST, IMPOSSIBLE, NOT_IN_QUERY, REQUEST_ID
-from gateway.http.request_line import MethodAndPath, method_and_path
+from gateway.http.grammar import CONTENT_LENGTH, HOST, NOT_IN_QUERY, PREFIX, REQUEST_ID
+from gateway.http.head_end import whole_head_bytes
+from gateway.http.request_fields import (
+    IS_CONNECTION,
+    IS_CONTENT_LENGTH,
+    IS_EXPECT,
+    IS_FORWARDED_FOR,
+    IS_FORWARDED_HOST,
+    IS_FORWARDED_PREFIX,
+    IS_FORWARDED_PROTO,
+    IS_HOST,
+    IS_LOGIN,
+    IS_LOOKALIKE,
+    IS_NOTED,
+    IS_REQUEST_ID,
+    IS_TE,
+    IS_TRANSFER_ENCODING,
+    IS_UPGRADE,
+    IS_VIA,
+    IS_WHERE_FROM,
+    KINDS,
+    kind_of_name,
+    kind_of_value,
+)
+from gateway.http.request_line import MethodAndPath, method_and_path, query_fault, version_fault
 from gateway.http.via import hops
 
 CHUNKED: Final = -1  # `content_length` of a request whose content comes in chunks.
 
-# Fields the gateway reads or does not pass on.
-_HOST: Final = 1
-_CONTENT_LENGTH: Final = 2
-_CONNECTION: Final = 3
-_TRANSFER_ENCODING: Final = 4
-_UPGRADE: Final = 5
-_TE: Final = 6
-_EXPECT: Final = 7
-_REQUEST_ID: Final = 8
-_FORWARDED_FOR: Final = 9
-_FORWARDED_PROTO: Final = 10
-_FORWARDED_HOST: Final = 11
-_VIA: Final = 12
-_DROPPED: Final = 13
-_WHERE_FROM: Final = 14
-_LOOKALIKE: Final = 15
-# From here on they go on where they stand.
-_NOTED: Final = 16
-_ODD: Final = 16
-_LOGIN: Final = 17
-_KINDS: Final[dict[bytes, int]] = {
-    b"host": _HOST,
-    b"content-length": _CONTENT_LENGTH,
-    b"connection": _CONNECTION,
-    b"transfer-encoding": _TRANSFER_ENCODING,
-    b"upgrade": _UPGRADE,
-    b"te": _TE,
-    b"expect": _EXPECT,
-    b"x-request-id": _REQUEST_ID,
-    b"x-forwarded-for": _FORWARDED_FOR,
-    b"x-forwarded-proto": _FORWARDED_PROTO,
-    b"x-forwarded-host": _FORWARDED_HOST,
-    b"via": _VIA,
-    b"keep-alive": _DROPPED,
-    b"proxy-connection": _DROPPED,
-    b"trailer": _DROPPED,
-    b"proxy-authorization": _DROPPED,
-    b"http2-settings": _DROPPED,
-    b"authorization": BY_VALUE,
-    b"proxy": _DROPPED,  # No field that anybody sends; as `HTTP_PROXY` it would turn a CGI's own requests.
-}
-# Read elsewhere in the gateway.
-_READ_TOO: Final = frozenset((b"max-forwards", b"access-control-request-method"))
-
-
-def _kind_of_name(name: bytes) -> int:
-    if says_where_from(name):
-        return _WHERE_FROM
-    usual = usual_spelling(name)
-    if usual == name:
-        return PLAIN
-    return _LOOKALIKE if usual in _KINDS or usual in _READ_TOO or says_where_from(usual) else _ODD
-
-
-def _kind_of_value(authorization: bytes) -> int:
-    return _LOGIN if is_login(authorization) else PLAIN
-
-
-_LINES: Final = FieldLines(_KINDS, _kind_of_name, _kind_of_value)
+_LINES: Final = FieldLines(KINDS, kind_of_name, kind_of_value)
 _NO_LINES: Final[list[FieldLine]] = []
 _NOTHING_READ: Final = MethodAndPath(b"", b"", b"")
 _CLOSE, _UPGRADE_TOKEN = b"close", b"upgrade"
@@ -93,6 +56,7 @@ class RequestHead:
         "fields",
         "forwarded_for",
         "forwarded_host",
+        "forwarded_prefix",
         "forwarded_proto",
         "hops",
         "_sound_host",
@@ -110,6 +74,7 @@ class RequestHead:
         "request_id",
         "searched",
         "takes_trailers",
+        "taken_query",
         "upgrade",
         "via",
     )
@@ -119,6 +84,7 @@ class RequestHead:
         self.is_from_trusted = False  # Whether the peer's word on where a request comes from is passed on.
         self.known = _NOTHING_READ  # method and path: what a route is found by
         self.query = b""  # with its "?", or empty
+        self.taken_query = b""  # as it came, where something was taken out of it
         self.is_http11 = True
         self.host = b""
         self.lines = _NO_LINES  # The fields as they came.
@@ -131,6 +97,7 @@ class RequestHead:
         self.forwarded_for = b""
         self.forwarded_proto = b""
         self.forwarded_host = b""
+        self.forwarded_prefix = b""  # a trusted proxy's
         self.via = b""
         self.hops = 0  # through this gateway, by `Via`
         self.request_id = b""
@@ -159,6 +126,7 @@ class RequestHead:
         self.fields = self.query = b""
         if self.is_marked:
             self.forwarded_for = self.forwarded_proto = self.forwarded_host = self.via = b""
+            self.forwarded_prefix = self.taken_query = b""
 
     def parse(self, data: bytes, head_bytes_max: int, target_bytes_max: int, fields_max: int, at: int = 0) -> int:
         """Reads one head from ``at`` on and returns its length in bytes; 0 while it is not whole.
@@ -182,14 +150,14 @@ class RequestHead:
         version = first[-9:]
         is_http11 = version == b" HTTP/1.1"
         if not is_http11 and version != b" HTTP/1.0":
-            raise ProtocolError("bad_request", "malformed request line")
+            raise ProtocolError("bad_request", version_fault(first))
         query = b""
         mark = line.find(b"?")
         if mark >= 0:
             query = line[mark:]
             line = line[:mark]
             if NOT_IN_QUERY.search(query):
-                raise ProtocolError("bad_request", "malformed query")
+                raise ProtocolError("bad_request", query_fault(query))
         known = method_and_path(line)
         if len(line) + len(query) - len(known.method) - 1 > target_bytes_max:
             raise ProtocolError("uri_too_long", f"the request target is longer than {target_bytes_max} bytes")
@@ -203,7 +171,7 @@ class RequestHead:
         if self.is_marked:
             self.is_marked = self.expects_continue = self.takes_trailers = self.has_odd_names = False
             self.upgrade = self.forwarded_for = self.via = self.request_id = b""
-            self.forwarded_proto = self.forwarded_host = b""
+            self.forwarded_proto = self.forwarded_host = self.forwarded_prefix = self.taken_query = b""
             self.hops = 0
             self.logs_in = False
         host = self._read_fields(lines)
@@ -257,12 +225,12 @@ class RequestHead:
             if field is None:
                 field = _LINES.read(line)
                 if field is None:
-                    raise ProtocolError("bad_request", "malformed field line")
+                    raise ProtocolError("bad_request", f"malformed field line {index}: {field_fault(line)}")
             fields.append(field)
             kind = field.kind
             if kind != PLAIN:
                 value = field.value
-                if kind == _HOST:
+                if kind == IS_HOST:
                     # RFC 9112 3.2: more than one Host, or an invalid one, is a 400.
                     if host is not None:
                         raise ProtocolError("bad_request", "Host stands more than once")
@@ -271,14 +239,14 @@ class RequestHead:
                             raise ProtocolError("bad_request", "Host is malformed")
                         self._sound_host = value
                     host = self._sound_host
-                elif kind == _CONTENT_LENGTH:
+                elif kind == IS_CONTENT_LENGTH:
                     # RFC 9110 8.6, RFC 9112 6.3: repeated or listed lengths are refused, equal ones too.
                     if length is not None or not CONTENT_LENGTH.fullmatch(value):
                         raise ProtocolError("bad_request", "Content-Length is malformed or repeated")
                     length = value
-                elif kind >= _NOTED:
+                elif kind >= IS_NOTED:
                     self.is_marked = True
-                    if kind == _LOGIN:
+                    if kind == IS_LOGIN:
                         self.logs_in = True
                     else:
                         self.has_odd_names = True
@@ -286,11 +254,11 @@ class RequestHead:
                     if kept is None:
                         kept = lines[1:index]
                         self.is_marked = True
-                    if kind == _CONNECTION:
+                    if kind == IS_CONNECTION:
                         connection += b"," + value.lower()
-                    elif kind == _TRANSFER_ENCODING:
+                    elif kind == IS_TRANSFER_ENCODING:
                         coding = value.lower() if coding is None else coding + b"," + value.lower()
-                    elif kind == _UPGRADE:
+                    elif kind == IS_UPGRADE:
                         upgrade = value
                     elif self._goes_on(kind):
                         kept.append(line)
@@ -315,27 +283,31 @@ class RequestHead:
         return host
 
     def _goes_on(self, kind: int) -> bool:
-        return (kind == _WHERE_FROM and self.is_from_trusted) or (kind == _LOOKALIKE and self.keeps_lookalikes)
+        return (kind == IS_WHERE_FROM and self.is_from_trusted) or (kind == IS_LOOKALIKE and self.keeps_lookalikes)
 
     def _read_rare(self, kind: int, value: bytes) -> None:
-        if kind == _TE:
+        if kind == IS_TE:
             # RFC 9110 10.1.4. A list, of which only this word concerns a hop that takes no coding but chunked.
             self.takes_trailers = self.is_http11 and b"trailers" in members(value.lower())
-        elif kind == _EXPECT:
+        elif kind == IS_EXPECT:
             # RFC 9110 10.1.1: 100-continue is the only expectation defined; others may be ignored.
             self.expects_continue = value.lower() == b"100-continue" and self.is_http11
-        elif kind == _REQUEST_ID:
+        elif kind == IS_REQUEST_ID:
             if REQUEST_ID.fullmatch(value):
                 self.request_id = value
-        elif kind == _FORWARDED_FOR:
+        elif kind == IS_FORWARDED_FOR:
             self.forwarded_for = self.forwarded_for + b", " + value if self.forwarded_for else value
-        elif kind == _VIA:
+        elif kind == IS_VIA:
             self.via = self.via + b", " + value if self.via else value
             self.hops += hops(value)
-        elif kind == _FORWARDED_PROTO:
+        elif kind == IS_FORWARDED_PROTO:
             self.forwarded_proto = value
-        elif kind == _FORWARDED_HOST:
+        elif kind == IS_FORWARDED_HOST:
             self.forwarded_host = value
+        elif kind == IS_FORWARDED_PREFIX and self.is_from_trusted:
+            for prefix in members(value):  # Each proxy of a chain adds its own.
+                if PREFIX.fullmatch(prefix):
+                    self.forwarded_prefix += prefix.rstrip(b"/")
 
     def has(self, name: bytes) -> bool:
         """Whether a field of that name, in lower case, came."""
@@ -378,21 +350,3 @@ class RequestHead:
             raise ProtocolError("bad_request", "Transfer-Encoding does not end in one chunked")
         else:
             raise ProtocolError("not_implemented", "only the transfer coding chunked is understood")
-
-
-def whole_head_bytes(data: bytes, head_bytes_max: int, at: int = 0, searched: int = 0) -> int:
-    """Length of the head at ``at`` including its empty line; 0 while its end has not come.
-
-    ``searched``: so many of its bytes were looked through before, and found to be good so far.
-    Raises ProtocolError as soon as no continuation could make it a head (400) or it is over the bound (431).
-    """
-    most = at + head_bytes_max
-    # Three of an end's four bytes may have been there before; of what cannot be, one of two.
-    end = data.find(b"\r\n\r\n", at + searched - 3 if searched > 3 else at, most)
-    if end >= 0:
-        return end + 4 - at
-    if IMPOSSIBLE.search(data, at + searched - 1 if searched else at, most):
-        raise ProtocolError("bad_request", "a bare CR, LF or NUL in the head")
-    if len(data) >= most:
-        raise ProtocolError("head_too_large", f"the head is longer than {head_bytes_max} bytes")
-    return 0

@@ -6,9 +6,10 @@ from typing import Final
 
 from gateway.http.connection_login import asks_for_login
 from gateway.http.errors import ProtocolError
-from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines
+from gateway.http.field_line import BY_VALUE, PLAIN, FieldLines, field_fault
 from gateway.http.fields import members, without_fields
 from gateway.http.grammar import IMPOSSIBLE, STATUS_LINE
+from gateway.http.keep_alive import KeepAlive, keep_alive
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -23,6 +24,8 @@ _UPGRADE: Final = 4
 _DATE: Final = 5
 _DROPPED: Final = 6
 _LOGIN: Final = 7
+_KEEP_ALIVE: Final = 8
+_PLACE: Final = 9  # says where something is, which its client may know by another name
 
 
 def _kind_of_value(www_authenticate: bytes) -> int:
@@ -36,7 +39,7 @@ _LINES: Final = FieldLines(
         b"transfer-encoding": _TRANSFER_ENCODING,
         b"upgrade": _UPGRADE,
         b"date": _DATE,
-        b"keep-alive": _DROPPED,
+        b"keep-alive": _KEEP_ALIVE,
         b"proxy-connection": _DROPPED,
         b"proxy-authenticate": _DROPPED,
         b"trailer": _DROPPED,
@@ -45,6 +48,9 @@ _LINES: Final = FieldLines(
         b"ratelimit": _DROPPED,
         b"ratelimit-policy": _DROPPED,
         b"www-authenticate": BY_VALUE,
+        b"location": _PLACE,
+        b"content-location": _PLACE,
+        b"set-cookie": _PLACE,
     },
     kind_of_value=_kind_of_value,
 )
@@ -68,7 +74,7 @@ def _status_line(line: bytes) -> StatusLine:
     """Reads one that is not known. Raises ProtocolError (bad_gateway)."""
     match = STATUS_LINE.fullmatch(line)
     if match is None:
-        raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+        raise ProtocolError("bad_gateway", "the upstream's answer is malformed: its status line")
     minor, status_text = match.groups()
     known = StatusLine(minor, status_text)
     if len(_STATUS_LINES) < STATUS_LINES_MAX:
@@ -83,8 +89,10 @@ class ResponseHead:
         "fields",
         "framing",
         "is_dated",
+        "keep_alive",
         "keeps_alive",
         "logs_in",
+        "names_places",
         "searched",
         "status",
         "status_line",
@@ -97,9 +105,11 @@ class ResponseHead:
         self.fields = b""
         self.framing = 0  # content bytes, CHUNKED or UNTIL_CLOSE
         self.keeps_alive = True
+        self.keep_alive: KeepAlive | None = None  # for how long, where it says so
         self.upgrade = b""
         self.is_dated = False
         self.searched = 0  # How much of a head that is not whole yet was looked through.
+        self.names_places = False  # Whether it has fields that `location: rewrite` is about.
         self.logs_in = False  # Whether it is part of the login of the connection that it came by.
 
     def parse(self, data: bytes, *, to_head_request: bool, at: int = 0) -> int:
@@ -115,8 +125,10 @@ class ResponseHead:
             if len(data) >= most:
                 raise ProtocolError("bad_gateway", "the upstream's answer head is too large")
             begins = b"HTTP/1."[: len(data) - at]
-            if not data.startswith(begins, at) or IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
-                raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+            if not data.startswith(begins, at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: it is no HTTP/1.1 or HTTP/1.0")
+            if IMPOSSIBLE.search(data, at + searched - 1 if searched else at):
+                raise ProtocolError("bad_gateway", "the upstream's answer is malformed: a bare CR, LF or NUL")
             self.searched = len(data) - at
             return 0
         if searched:
@@ -132,7 +144,8 @@ class ResponseHead:
         self.status = status = status_line.status
         self.keeps_alive = status_line.is_http11
         self.upgrade = b""
-        self.is_dated = self.logs_in = False
+        self.is_dated = self.logs_in = self.names_places = False
+        self.keep_alive = None
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -144,7 +157,8 @@ class ResponseHead:
             if field is None:
                 field = _LINES.read(line)
                 if field is None:
-                    raise ProtocolError("bad_gateway", "the upstream's answer is malformed")
+                    fault = f"field line {index}, {field_fault(line)}"
+                    raise ProtocolError("bad_gateway", f"the upstream's answer is malformed: {fault}")
             kind = field.kind
             if kind != PLAIN:
                 value = field.value
@@ -158,6 +172,8 @@ class ResponseHead:
                     length = value
                 elif kind == _LOGIN:
                     self.logs_in = True
+                elif kind == _PLACE:
+                    self.names_places = True
                 else:
                     if kept is None:
                         kept = lines[1:index]
@@ -169,6 +185,8 @@ class ResponseHead:
                         coding = value if coding is None else coding + b"," + value
                     elif kind == _UPGRADE:
                         self.upgrade = value
+                    elif kind == _KEEP_ALIVE:
+                        self.keep_alive = keep_alive(value)
                     continue
             if kept is not None:
                 kept.append(line)

@@ -45,6 +45,16 @@ class LimitSet:
                 remaining = left
         return self._policy + least.text(remaining) + b"\r\n"
 
+    def refusal_fields(self, refused: Bound, now_ns: int) -> bytes:
+        """The same where one of them has refused, with `Retry-After`: both by the one wait, and of the one bound."""
+        wait_s = refused.wait_s(now_ns)
+        level = refused.level.encode()
+        return b'Retry-After: %d\r\n%b"%b";r=0;t=%d\r\n' % (wait_s, self._policies(), level, wait_s)
+
+    def _policies(self) -> bytes:
+        """Up to the value of `RateLimit`."""
+        return self._policy
+
 
 def _take(limits: tuple[Limit, ...], now_ns: int) -> Limit | None:
     """Tokens for the levels that have none left here. Decides under the lock; first looks without it.

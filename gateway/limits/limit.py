@@ -52,6 +52,10 @@ class Bound:
         """Until a request would be admitted, as things stand; 0 when it would be now."""
         raise NotImplementedError
 
+    def wait_s(self, now_ns: int) -> int:
+        """The same in whole seconds, rounded up: who tried sooner would be refused again (RFC 9110 10.2.3)."""
+        return max(1, -(-self.wait_ns(now_ns) // 1_000_000_000))
+
 
 class Limit(Bound):
     """``left`` tokens are held by this worker; ``room`` were there for all when it last looked, at ``seen_ns``."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
+
+from metering.local_months import LocalMonths, local_months
 
 
 class Period:
@@ -17,15 +18,25 @@ class Period:
         self.end_s = end_s
 
 
-def period_at(epoch_s: float, per: str, timezone: ZoneInfo) -> Period:
-    """The day or month (``per``) that an instant lies in. A day of a clock change has 23 or 25 hours."""
-    today = datetime.fromtimestamp(epoch_s, UTC).astimezone(timezone).date()
-    if per == "day":
-        return Period(today.toordinal(), _start(today, timezone), _start(today + timedelta(days=1), timezone))
-    first = today.replace(day=1)
-    next_first = (first + timedelta(days=31)).replace(day=1)
-    return Period(today.year * 12 + today.month, _start(first, timezone), _start(next_first, timezone))
+def period_at(epoch_s: float, per: str, timezone: str) -> Period:
+    """The day or month (``per``) that an instant lies in. A day of a clock change has 23 or 25 hours.
+
+    A month is the bill's, of whole hours: what its usage adds up to. A day goes from midnight to midnight.
+    """
+    months = local_months(timezone)
+    return _month_at(epoch_s, months) if per == "month" else _day_at(epoch_s, months)
 
 
-def _start(day: date, timezone: ZoneInfo) -> float:
-    return datetime.combine(day, time(), timezone).timestamp()
+def _month_at(epoch_s: float, months: LocalMonths) -> Period:
+    month = months.month_of(epoch_s)
+    begin_s, end_s = months.month_bounds(month)
+    year, _, number = month.partition("-")
+    return Period(int(year) * 12 + int(number), begin_s, end_s)
+
+
+def _day_at(epoch_s: float, months: LocalMonths) -> Period:
+    today: date = months.local(epoch_s).date()
+    if epoch_s < months.midnight(today):
+        # A clock that is set back at midnight shows the new day before it has begun for good.
+        today -= timedelta(days=1)
+    return Period(today.toordinal(), months.midnight(today), months.midnight(today + timedelta(days=1)))

@@ -1,86 +1,65 @@
 """A key's quota: so many calls in a day or a month, exact over the workers of a pool (RULES X33; DESIGN 1.5).
 
-The count is a word in a file (`quota_table.py`), read and moved under the file's lock, so that the last call of a
+The counts are words in a file (`quota_table.py`), read and moved under the file's lock, so that the last call of a
 period is given once. A call is counted when it is admitted, together with the limits or not at all; one that a dying
 worker had counted and not forwarded stays counted.
 """
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Bound, Limit
-from gateway.limits.period import Period, period_at
-from gateway.limits.quota_table import CALLS_MAX, QuotaTable, quota_table_path
+from gateway.limits.quota_table import QuotaTable, quota_table_path
+from gateway.limits.tally import Tally
 from metering.clock import VirtualClock
 
-_PERIOD_AT: Final = 40  # bit of a word that its period begins at
-_MONTH: Final = 1 << 22  # told from a day's number by this
-_STEPS_BACK_MAX: Final = 1  # periods that the clock may have stepped back by and the count still stands
+_POLICY: Final = b"RateLimit-Policy: "
 
 
 class Quota(Bound):
     """One worker's handle. ``calls`` in each ``per``, which is day or month."""
 
-    __slots__ = ("_clock", "_period", "_slot", "_timezone", "calls", "per", "table")
+    __slots__ = ("_beside", "_clock", "_tally", "calls", "per", "table")
 
     def __init__(
         self, table: QuotaTable, slot: int, calls: int, per: str, name: str, *, timezone: str, clock: VirtualClock
     ) -> None:
         super().__init__("quota", name)
         self.table = table
-        self._slot = slot
         self.calls = calls
         self.per = per
-        self._timezone = ZoneInfo(timezone)
         self._clock = clock
-        self._period = self._period_at(clock.now())
+        self._tally = Tally(table, slot, per, timezone, clock)
+        self._beside = Tally(table, slot, "month" if per == "day" else "day", timezone, clock)
 
     def used(self) -> int:
         """Calls in the period that is now."""
-        word = self.table.words[self._slot]
-        return word & CALLS_MAX if word >> _PERIOD_AT == self._mark() else 0
+        return self._tally.used()
 
     def count(self) -> None:
-        """One call. The caller holds the lock."""
-        mark = self._mark()
-        word = self.table.words[self._slot]
-        used = word & CALLS_MAX if word >> _PERIOD_AT == mark else 0
-        self.table.words[self._slot] = mark << _PERIOD_AT | used + 1
+        """One call, of the day and of the month. The caller holds the lock."""
+        self._tally.count()
+        self._beside.count()
 
     def ends_in_s(self) -> float:
-        """Real seconds until the period ends."""
-        return max(0.0, self._clock.real_seconds_until(self._now().end_s))
+        """Real seconds until the period ends that is counted in."""
+        return max(0.0, self._clock.real_seconds_until(self._tally.counted_in().end_s))
 
     def wait_ns(self, now_ns: int) -> int:
-        return int(self.ends_in_s() * 1_000_000_000)
+        return ceil(self.ends_in_s() * 1_000_000_000)
 
     @property
     def length_s(self) -> int:
-        period = self._now()
+        period = self._tally.period()
         return round(period.end_s - period.begin_s)
 
     @property
     def resets_at_s(self) -> float:
-        return self._now().end_s
-
-    def _mark(self) -> int:
-        """The period as a word has it. A clock that stepped back a little stays in the period it had reached."""
-        number = self._now().number | (_MONTH if self.per == "month" else 0)
-        reached = self.table.words[self._slot] >> _PERIOD_AT
-        return reached if number < reached <= number + _STEPS_BACK_MAX else number
-
-    def _now(self) -> Period:
-        now_s = self._clock.now()
-        if not self._period.begin_s <= now_s < self._period.end_s:
-            self._period = self._period_at(now_s)
-        return self._period
-
-    def _period_at(self, now_s: float) -> Period:
-        return period_at(now_s, self.per, self._timezone)
+        return self._tally.period().end_s
 
 
 class QuotaLimitSet(LimitSet):
@@ -111,13 +90,19 @@ class QuotaLimitSet(LimitSet):
         """The quota's policy stands beside the limits'; `RateLimit` is of what has the least left."""
         quota = self._quota
         left = max(0, quota.calls - quota.used())
-        least = b'"quota";r=%d;t=%d' % (left, max(1, round(quota.ends_in_s())))
+        least = b'"quota";r=%d;t=%d' % (left, quota.wait_s(now_ns))
+        if self.limits:
+            rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")[2].rstrip()
+            if int(rate.partition(b";r=")[2].partition(b";")[0]) < left:
+                least = rate
+        return self._policies() + least + b"\r\n"
+
+    def _policies(self) -> bytes:
+        quota = self._quota
         policy = b'"quota";q=%d;w=%d' % (quota.calls, quota.length_s)
-        if not self.limits:
-            return b"RateLimit-Policy: %b\r\nRateLimit: %b\r\n" % (policy, least)
-        policies, _, rate = super().fields(now_ns).partition(b"\r\nRateLimit: ")
-        remaining = int(rate.partition(b";r=")[2].partition(b";")[0])
-        return b"%b, %b\r\nRateLimit: %b\r\n" % (policies, policy, least if left < remaining else rate.rstrip())
+        if self.limits:
+            policy = self._policy.partition(b"\r\n")[0].removeprefix(_POLICY) + b", " + policy
+        return _POLICY + policy + b"\r\nRateLimit: "
 
 
 class QuotaHandles:

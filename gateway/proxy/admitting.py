@@ -10,6 +10,7 @@ from gateway.limits.limit import Bound
 from gateway.limits.waiting import Waiting, WaitingRoom
 from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
+from gateway.proxy.downstream import NO_LIMITS
 from gateway.proxy.matching import Match
 from gateway.proxy.relaying import Relaying
 from gateway.proxy.service import Key, Route, Service
@@ -29,9 +30,8 @@ class Admitting(Relaying):
 
     def _refuse_over(self, bound: Bound) -> None:
         self._meter.cells[self._row + LIMIT_REFUSALS[bound.level]] += 1
-        # In whole seconds, rounded up: who tried sooner would be refused again (RFC 9110 10.2.3).
-        wait_s = max(1, -(-bound.wait_ns(time.monotonic_ns()) // 1_000_000_000))
-        fields = b"Retry-After: %d\r\n" % wait_s
+        fields = self._limits.refusal_fields(bound, time.monotonic_ns())
+        self._limits = NO_LIMITS  # They are in the fields.
         if bound.level == "quota":
             self._refuse("quota_exceeded", "the quota of the key is used up", fields)
         else:
@@ -65,7 +65,10 @@ class Admitting(Relaying):
         if route.shadowed is not None:
             bound = route.shadowed.admit(now_ns)
             if bound is not None:
-                self._meter.cells[self._row + SHADOW_REFUSALS[bound.level]] += 1
+                self._would_refuse(bound)
+
+    def _would_refuse(self, bound: Bound) -> None:
+        self._meter.cells[self._row + SHADOW_REFUSALS[bound.level]] += 1
 
     # --- waiting
 
@@ -90,6 +93,7 @@ class Admitting(Relaying):
             self._refuse_over(refused)
             return
         self._pass_shadow(match.route, time.monotonic_ns())
+        self._core.read_clock()
         self.wire.give_to(self._row, self._started_ns)
         self._forward(match, match.usable_target(), length)
         self._read_waiting_content()

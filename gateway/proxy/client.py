@@ -9,29 +9,27 @@ from typing import Final
 
 from gateway.http.errors import ProtocolError
 from gateway.http.grammar import EMPTY_LINES
+from gateway.http.request import RequestHead
+from gateway.http.response import ResponseHead
 from gateway.http.via import HOPS_MAX
 from gateway.proxy.admitting import Admitting
 from gateway.proxy.cors import CorsRule, preflight_method
 from gateway.proxy.downstream import REFUSALS_PATIENCE
 from gateway.proxy.matching import Match, Refusal, Unmatched
 from gateway.proxy.paced import PIPELINED_BYTES_MAX
+from gateway.proxy.refusals import ADDRESS, CONTENT_OF_HANDSHAKE, GONE, NO_KEY, NO_UPGRADE, ORIGIN, SUSPENDED
 from gateway.proxy.service import Service
 from gateway.proxy.state import EXCHANGE, HEAD, LINGER, TUNNEL
 from gateway.proxy.turns import REQUESTS_TOGETHER_MAX
 from metering.cells import INGRESS
 
-_NO_UPGRADE: Final = Refusal(
-    "upgrade_required", "this service is WebSocket only", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-)
-# Some readers take content for content here, others for the first of the other protocol.
-_CONTENT_OF_HANDSHAKE: Final = Refusal("bad_request", "a WebSocket handshake has no content")
-_SUSPENDED: Final = Refusal("account_suspended", "the account is suspended")
-_ADDRESS: Final = Refusal("forbidden", "the client's address is not allowed here")
-_ORIGIN: Final = Refusal("forbidden", "the origin is not allowed here")
-_NO_KEY: Final = Refusal("unauthorized", "the API key is missing or wrong", b"WWW-Authenticate: ApiKey\r\n")
-_GONE: Final = Refusal("no_route", "the service is no longer here")
 # RFC 9112 2.2: at least one empty line before a request is ignored. Megabytes of them would be work for nothing.
 EMPTY_BYTES_MAX: Final = 64
+_WEBSOCKET: Final = b"websocket"
+
+
+def _asks_for_websocket(head: RequestHead) -> bool:
+    return bool(head.upgrade) and head.upgrade.lower() == _WEBSOCKET
 
 
 class ClientConnection(Admitting):
@@ -78,6 +76,12 @@ class ClientConnection(Admitting):
 
     # --- reading requests
 
+    def refuse_unread(self, received: bytes, detail: str) -> None:
+        """Refuses a connection for what it began with, which is still to be read, and is dropped then."""
+        self._started_ns = time.monotonic_ns()
+        self._begin_refusal(received, 0)
+        self._refuse("bad_request", detail, close=True)
+
     def _hold(self, data: bytes) -> None:
         """What came waits for this connection's turn."""
         self._keep_for_a_turn(self._buffer[self._buffer_at :] + data if self._buffer else data, 0)
@@ -113,7 +117,7 @@ class ClientConnection(Admitting):
                 begun = at
                 at = EMPTY_LINES.match(data, at, at + EMPTY_BYTES_MAX + 2).end()  # type: ignore[union-attr]
                 if at > begun + EMPTY_BYTES_MAX:
-                    self._refuse_head("bad_request", "empty lines in place of a request", len(data) - begun)
+                    self._refuse_head("bad_request", "empty lines in place of a request", data, begun)
                     return
             if at == len(data):
                 self._buffer = b""
@@ -125,6 +129,7 @@ class ClientConnection(Admitting):
                 return
             left -= 1
             self._started_ns = time.monotonic_ns()
+            core.now_s = self._started_ns / 1e9
             has_begun = head.searched > 0
             try:
                 head_bytes = head.parse(data, bounds.head_bytes_max, bounds.target_bytes_max, bounds.fields_max, at)
@@ -139,7 +144,7 @@ class ClientConnection(Admitting):
                         self._close_transport()
                     return
             except ProtocolError as error:
-                self._refuse_head(error.code, error.detail, len(data) - at)
+                self._refuse_head(error.code, error.detail, data, at)
                 return
             at += head_bytes
             if at == len(data):
@@ -152,13 +157,14 @@ class ClientConnection(Admitting):
             if self._content_left and self._is_exchanging():
                 at = len(data)
                 self._read_content(self._take_buffer())
-        if self._is_half_closed and self._content_left and self._is_exchanging():
-            self._close_transport()  # The rest of the content will not come.
+            elif not self._is_exchanging():
+                self._buffer_at = 0  # It was answered: what is kept from here on is kept from its beginning.
+        if self._content_left and self._is_exchanging():
+            self._close_if_cut()
 
-    def _refuse_head(self, code: str, detail: str, ingress: int) -> None:
+    def _refuse_head(self, code: str, detail: str, received: bytes, at: int) -> None:
         """What came in place of a head is none."""
-        self._begin_refusal()
-        self._meter.cells[self._core.anonymous_row + INGRESS] += ingress
+        self._begin_refusal(received, at)
         self._refuse(code, detail, close=True)
 
     def _begin_exchange(self, head_bytes: int) -> None:
@@ -189,6 +195,8 @@ class ClientConnection(Admitting):
         if match.has_checks:
             if not self._passes_checks(match.service):
                 return
+            if head.upgrade and not match.is_websocket:
+                self._match = match = match.in_place(is_websocket=False, is_undecided=True)
         elif head.upgrade:
             head.upgrade = b""  # RFC 9110 7.8: an upgrade may be ignored; an http service forwards none.
         length = head.content_length
@@ -219,19 +227,19 @@ class ClientConnection(Admitting):
     def _passes_checks(self, service: Service) -> bool:
         """Refuses where anything stands against it; else the head is what may go on."""
         head, cors, keys = self.head, service.cors, service.keys
-        if head.upgrade and not service.is_websocket:
+        if head.upgrade and not service.is_websocket and not (service.takes_upgrades and _asks_for_websocket(head)):
             head.upgrade = b""
         refusal = self._refusal(service)
-        if cors is not None and (refusal is None or refusal is _NO_KEY):
-            if refusal is None and preflight_method(head) is not None:
-                self._take_preflight(cors)
-                return False
-            self._cors_fields = cors.fields(head)
         if refusal is not None:
             self._refuse(refusal.code, refusal.detail, refusal.fields, close=refusal.closes)
             return False
-        if keys is not None and (keys.strip or head.has_odd_names):
-            head.fields = keys.forwarded(head)
+        if cors is not None:
+            if preflight_method(head) is not None:
+                self._take_preflight(cors)
+                return False
+            self._cors_fields = cors.fields(head)
+        if keys is not None and (keys.takes_out or head.has_odd_names):
+            keys.prepare(head)
         return True
 
     def _refusal(self, service: Service) -> Refusal | None:
@@ -240,26 +248,33 @@ class ClientConnection(Admitting):
         Asked when it begins, and again where a snapshot has changed the service meanwhile.
         """
         head = self.head
-        if service.is_websocket:
-            if head.upgrade.lower() != b"websocket":
-                return _NO_UPGRADE
-            if head.content_length:
-                return _CONTENT_OF_HANDSHAKE
+        is_handshake = service.takes_upgrades and _asks_for_websocket(head)
+        if service.is_websocket and not is_handshake:
+            return NO_UPGRADE
+        if is_handshake and head.content_length:
+            return CONTENT_OF_HANDSHAKE
         if not service.instance.is_serving:
-            return _SUSPENDED
+            return SUSPENDED
         if service.addresses is not None and not service.addresses.admits(self.client_address()):
-            return _ADDRESS
+            return ADDRESS
         cors = service.cors
         if cors is not None:
             if preflight_method(head) is not None:
                 return None  # Browsers send no key with it.
-            if service.is_websocket and not cors.lets_connect(head):
-                return _ORIGIN
+            if is_handshake and not cors.lets_connect(head):
+                return ORIGIN
         if service.keys is not None:
             self._key = service.keys.key_in(head)
             if self._key is None:
-                return _NO_KEY
+                return NO_KEY
         return None
+
+    def begin_tunnel(self, head: ResponseHead, rest: bytes) -> None:
+        match = self._match
+        if match is not None and match.is_undecided:
+            self._decide(match, is_websocket=True)
+            self._count_call()
+        super().begin_tunnel(head, rest)
 
     # --- where a snapshot has changed the service meanwhile
 
@@ -281,7 +296,7 @@ class ClientConnection(Admitting):
         if match.service.instance.id not in serving:
             self._bill_nobody()
         refusal = self._refusal_now(match.service)
-        if refusal is None or not (match.is_websocket or self._waiting is not None):
+        if refusal is None or not (match.is_websocket or match.is_undecided or self._waiting is not None):
             return refusal is not None
         self._revoke(refusal)
         return False
@@ -304,11 +319,14 @@ class ClientConnection(Admitting):
         if isinstance(found, Unmatched):
             return found
         service = found.service
-        if not service.is_successor_of(before) or (self._state is TUNNEL and not service.is_websocket):
-            return _GONE
+        if not service.is_successor_of(before) or (self._state is TUNNEL and not service.takes_upgrades):
+            return GONE
         refusal = self._refusal(service)
         if refusal is None and (self._state is TUNNEL or self._is_answered):
-            self._match = found  # No other target is chosen any more, and what holds for the service holds for it.
+            # No other target is chosen any more, and what holds for the service holds for it.
+            if self._state is TUNNEL and not found.is_websocket:
+                found = found.in_place(is_websocket=True)
+            self._match = found
         return refusal
 
     def _revoke(self, refusal: Refusal) -> None:
@@ -361,6 +379,7 @@ class ClientConnection(Admitting):
         if refused is not None:
             self._refuse_over(refused)
             return
+        self._pass_shadow(match.route, self._started_ns)
         self._answer_preflight(fields)
 
     def _answer_preflight(self, fields: bytes) -> None:

@@ -15,6 +15,8 @@ _LABELS: Final = rb"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?"
 _OF_ANSWERS: Final = frozenset(
     b"access-control-allow-" + name for name in (b"origin", b"methods", b"headers", b"credentials")
 ) | {b"access-control-expose-headers", b"access-control-max-age"}
+# What the gateway itself says in answers: when to come again, and which request to ask about. No page's secret.
+_EXPOSED: Final = ("Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id")
 
 
 class CorsRule:
@@ -29,7 +31,10 @@ class CorsRule:
         self._wildcards = _wildcards(patterns)
         self._any_origin = b"*" in self._origins
         credentials = b"Access-Control-Allow-Credentials: true\r\n" if document["credentials"] else b""
-        self._for_answers = credentials + _line(b"Access-Control-Expose-Headers", document["expose"])
+        exposed = list(document["expose"])
+        named = {name.lower() for name in exposed}
+        exposed += [name for name in _EXPOSED if name.lower() not in named]
+        self._for_answers = credentials + _line(b"Access-Control-Expose-Headers", exposed)
         self._for_preflights = (
             credentials
             + _line(b"Access-Control-Allow-Methods", document["methods"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import ssl
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.proxy.resolver import Addresses
+from gateway.proxy.resolver import Address
 from gateway.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
             raise ConnectionResetError("closed at once")
         return connection
     except TimeoutError:
-        target.failed(core.now_s)
+        target.failed(core.read_clock())
         raise DialError("gateway_timeout", "connecting to the upstream took too long") from None
     except OSError as error:
         if error.errno not in _OUR_OWN:
-            target.failed(core.now_s)
+            target.failed(core.read_clock())
         _report(target, error)
         raise DialError("bad_gateway", f"the upstream cannot be reached ({_reason(error)})") from None
     finally:
@@ -72,26 +73,29 @@ async def dial(core: Core, target: Target, service: Service) -> UpstreamConnecti
 async def _connect(core: Core, target: Target, service: Service) -> UpstreamConnection:
     """Tries the addresses in turn, each with its part of the time that is left."""
     deadline_s = core.loop.time() + service.connect_timeout_s
-    addresses = target.addresses or await target.resolver.addresses(target.host)
-    if target.egress_ip is not None:
-        addresses = _of_family(addresses, target.egress_ip)
+    family = 0 if target.egress_ip is None else socket.AF_INET6 if ":" in target.egress_ip else socket.AF_INET
+    if target.addresses:
+        addresses = tuple(address for address in target.addresses if family in (0, address[0]))
+    else:
+        addresses = await target.resolver.addresses(target.host, family)
     for left in range(len(addresses), 0, -1):
         address = addresses[-left]
         try:
             async with asyncio.timeout((deadline_s - core.loop.time()) / left):
                 connection = await _connect_to(core, target, address)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _OUR_OWN:
+                target.resolver.failed(target.host, address)
             if left == 1:
                 raise
             continue
-        if len(addresses) > 1:
-            target.resolver.answered(target.host, address)
+        target.resolver.answered(target.host, address)
         return connection
     raise OSError(errno.EADDRNOTAVAIL, "the upstream has no address of the egress address's family")
 
 
-async def _connect_to(core: Core, target: Target, address: tuple[int, str]) -> UpstreamConnection:
-    connection = UpstreamConnection(core, target)
+async def _connect_to(core: Core, target: Target, address: Address) -> UpstreamConnection:
+    connection = UpstreamConnection(core, target, address)
     # A protocol by its methods, not by inheritance: it is compiled.
     protocol = cast(asyncio.Protocol, connection)
     tls, name = target.tls, target.server_name
@@ -122,14 +126,19 @@ async def _connected_from(core: Core, egress_ip: str, family: int, address: tupl
     return bound
 
 
-def _of_family(addresses: Addresses, egress_ip: str) -> Addresses:
-    family = socket.AF_INET6 if ":" in egress_ip else socket.AF_INET
-    return tuple(address for address in addresses if address[0] == family)
-
-
 def _reason(error: OSError) -> str:
-    """For the client: what kind of failure, and nothing about addresses or certificates inside."""
-    return "TLS" if isinstance(error, ssl.SSLError) else error.__class__.__name__
+    """For the client: what kind of failure in words, and nothing about addresses or certificates inside."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not accepted"
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    if error.errno in _OUR_OWN:
+        return "the gateway has no means for a connection"
+    if error.errno:
+        return os.strerror(error.errno).lower()
+    return "the connection was closed at once" if isinstance(error, ConnectionError) else "its name has no address"
 
 
 def _report(target: Target, error: OSError) -> None:

@@ -1,7 +1,7 @@
 """The client's side of an exchange as bytes and counts.
 
-On it builds, each on the one before: what relays (`relaying.py`), what limits decide (`admitting.py`), and what
-requests mean (`client.py`).
+On it builds, each on the one before: what upstreams are told (`presenting.py`), what relays (`relaying.py`), what
+limits decide (`admitting.py`), and what requests mean (`client.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.proxy.client_address import UNKNOWN, Address, address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
-from gateway.proxy.forwarding import forwarded_fields
 from gateway.proxy.matching import Match
 from gateway.proxy.paced import Paced
 from gateway.proxy.service import Service
@@ -32,6 +31,7 @@ from metering.cells import (
     DURATION_BUCKETS,
     DURATION_SUM_US,
     FRONTEND_ERRORS,
+    INGRESS,
     OTHER_ENDS,
     REFUSED_BESIDE_CLIENT,
     WEBSOCKET_CONNECTIONS,
@@ -43,7 +43,7 @@ REFUSALS_PATIENCE: Final = 4
 LINGER_S: Final = 2.0  # RFC 9112 9.6: how long a closing side reads on, so that its answer is not reset away.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BOUNDS_US: Final = [round(bound * 1e6) for bound in DURATION_BOUNDS_S]
-_NO_LIMITS: Final = LimitSet(())
+NO_LIMITS: Final = LimitSet(())
 
 
 class Downstream(Paced):
@@ -60,7 +60,6 @@ class Downstream(Paced):
         "_address",
         "_is_entered",
         "_address_text",
-        "_forwarded",
         "wire",
         "head",
         "_refusals",
@@ -90,14 +89,13 @@ class Downstream(Paced):
         self._address = address
         self._is_entered = False  # Whether it counts among those of its address.
         self._address_text = b""
-        self._forwarded = b""
         self.head = RequestHead(keeps_lookalikes=core.bounds.keeps_lookalikes)
         self._refusals = 0  # in a row, since a request was forwarded
         self._is_reading = False  # Whether requests that have come are being read, one after the other.
         self._is_half_closed = False
         self._match: Match | None = None
         self._unmatched: Service | None = None  # the service, where none of its routes is the request's
-        self._limits = _NO_LIMITS
+        self._limits = NO_LIMITS
         self._cors_fields = b""  # who may read the answer, where the service has a rule on it
         self._row = core.anonymous_row
         self._request_id = b""
@@ -121,8 +119,7 @@ class Downstream(Paced):
             self.transport.abort()
             return
         self.head.is_from_trusted = bool(core.trusted_proxies) and core.trusts(self._address)
-        self._forwarded = forwarded_fields(self._address_text, self._scheme)
-        self.deadline_s = core.now_s + core.bounds.head_timeout_s
+        self.deadline_s = core.read_clock() + core.bounds.head_timeout_s
         core.clients.add(self)
         self._is_entered = True
         core.capacity.enter(self._address)
@@ -133,11 +130,12 @@ class Downstream(Paced):
         self.wire.end(self._core.anonymous_row)
         if self._state is EXCHANGE or self._state is TUNNEL:
             # Forwarding began, so it is a call whatever follows (X10).
-            self._count_call()
+            self._count_failed_call()
             self._drop_upstream()
             self._end_exchange()
         elif self._state is HEAD and self._buffer:
             # One that sent part of a head is a request (DESIGN 1.7).
+            self._meter.cells[self._row + INGRESS] += len(self._buffer) - self._buffer_at
             self._count_front_error("bad_request")
             self._meter.cells[self._row + OTHER_ENDS] += 1
         self._state = LINGER
@@ -172,7 +170,7 @@ class Downstream(Paced):
                 self._drop_upstream()
                 self._refuse("request_timeout", "the request's content stalled", close=True)
         elif self._state is HEAD and self._buffer:
-            self._begin_refusal()
+            self._begin_refusal(self._buffer, self._buffer_at)
             self._refuse("request_timeout", "the request's head took too long", close=True)
         else:
             self.transport.abort() if self._state is LINGER else self.transport.close()
@@ -239,10 +237,11 @@ class Downstream(Paced):
         self.wire.hand_over(len(data))
         self._core.outbox.write(self.transport, data)
 
-    def _begin_refusal(self) -> None:
-        """A request refused before its head was understood."""
+    def _begin_refusal(self, received: bytes, at: int) -> None:
+        """A request refused before its head was understood: all that was ``received``, from ``at`` on, is its own."""
         self._state = EXCHANGE
         self._row = self._core.anonymous_row
+        self._meter.cells[self._row + INGRESS] += len(received) - at
         self.wire.turn_to(self._row, self._started_ns)
         self._request_id = self._core.next_request_id()
         self._buffer = b""
@@ -273,7 +272,7 @@ class Downstream(Paced):
 
     def _fail(self, code: str, detail: str) -> None:
         """A failure behind the gateway: a valid call all the same (B5)."""
-        self._count_call()
+        self._count_failed_call()
         self._meter.cells[self._row + BACKEND_ERRORS[code]] += 1
         if self._is_answered:
             self._cut_short()
@@ -294,6 +293,8 @@ class Downstream(Paced):
     def _answer(self, code: str, detail: str, fields: bytes) -> None:
         if self._core.is_draining or self._content_left or not self.is_content_sent:
             self._closes_after = True
+        if not self._cors_fields and (service := self._service) is not None and service.cors is not None:
+            self._cors_fields = service.cors.fields(self.head)  # Whatever was refused, a page that may ask reads why.
         more = self._core.date_field + fields + self._limits.fields(time.monotonic_ns()) + self._cors_fields
         closes, has_content = self._closes_after, self.head.method != b"HEAD"
         text = problem_response(PROBLEMS[code], detail, self._request_id, more, close=closes, with_content=has_content)
@@ -306,10 +307,25 @@ class Downstream(Paced):
     def _count_call(self) -> None:
         """Counts the exchange once: a call, or a WebSocket connection (B6)."""
         if not self.is_counted:
-            self.is_counted = True
             match = self._match
+            if match is not None and match.is_undecided:
+                if not self._is_answered:
+                    return
+                self._decide(match, is_websocket=self._state is TUNNEL)
+                match = self._match
+            self.is_counted = True
             is_websocket = match is not None and match.is_websocket
             self._meter.cells[self._row + (WEBSOCKET_CONNECTIONS if is_websocket else CALLS)] += 1
+
+    def _count_failed_call(self) -> None:
+        match = self._match
+        if match is not None and match.is_undecided:
+            self._decide(match, is_websocket=self._state is TUNNEL)
+        self._count_call()
+
+    def _decide(self, match: Match, *, is_websocket: bool) -> None:
+        """An upgrade was asked for, where requests are calls too: one that opens no tunnel is a call."""
+        self._match = match.in_place(is_websocket=is_websocket)
 
     def _count_front_error(self, code: str) -> None:
         self._meter.cells[self._row + FRONTEND_ERRORS[code]] += 1
@@ -318,14 +334,16 @@ class Downstream(Paced):
         """Where every exchange ends, whatever became of it."""
         match = self._match
         cells, row = self._meter.cells, self._row
+        now_ns = time.monotonic_ns()
+        self._core.now_s = now_ns / 1e9
         if self.is_counted and match is not None and not match.is_websocket:  # The histogram covers calls.
-            duration_us = (time.monotonic_ns() - self._started_ns) // 1000
+            duration_us = (now_ns - self._started_ns) // 1000
             cells[row + DURATION_SUM_US] += duration_us
             cells[row + DURATION_BUCKETS + bisect_left(_BOUNDS_US, duration_us)] += 1
         else:
             cells[row + OTHER_ENDS] += 1
         self._match = self._unmatched = None
-        self._limits = _NO_LIMITS
+        self._limits = NO_LIMITS
         self._cors_fields = b""
         self._row = self._core.anonymous_row
         self.is_counted = False

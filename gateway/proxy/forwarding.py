@@ -22,18 +22,28 @@ def forwarded_fields(address: bytes, scheme: bytes) -> bytes:
 
 
 def appended_forwarded_fields(
-    head: RequestHead, address: bytes, scheme: bytes, host: bytes, *, is_trusted: bool
+    head: RequestHead, address: bytes, scheme: bytes, host: bytes, prefix: bytes, *, is_trusted: bool
 ) -> bytes:
-    """The same where the client sent some: appended to; proto is believed of trusted proxies only."""
+    """The same where the client sent some: appended to; proto and prefix are believed of trusted proxies only.
+
+    ``prefix``: what this gateway strips of the path.
+    """
     chain = head.forwarded_for + b", " + address if head.forwarded_for else address
     via = head.via + b", 1.1 tollgate" if head.via else b"1.1 tollgate"
     proto = head.forwarded_proto if is_trusted and head.forwarded_proto else scheme
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nVia: %b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: " % (
+    prefix = head.forwarded_prefix + prefix
+    return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nVia: %b\r\nX-Forwarded-Host: %b\r\nX-Request-Id: " % (
+        prefix_field(prefix) if prefix else b"",
         chain,
         proto,
         via,
         host,
     )
+
+
+def prefix_field(prefix: bytes) -> bytes:
+    """What was stripped of the path, for upstreams that write addresses of their own."""
+    return b"X-Forwarded-Prefix: " + prefix + b"\r\n"
 
 
 def request_text(head: RequestHead, line: bytes, host_field: bytes | None, tail: bytes, request_id: bytes) -> bytes:

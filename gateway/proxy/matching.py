@@ -12,7 +12,15 @@ from gateway.http.request_line import MethodAndPath, forget_found, keep_found
 from gateway.limits.admission import LimitSet
 from gateway.proxy.service import Route, Service
 from gateway.proxy.target import Target
-from gateway.routing.path import below_prefix, normal_path, rule_form, without_parameters
+from gateway.routing.path import (
+    KEEPING,
+    PathForm,
+    below_prefix,
+    below_segments,
+    normal_path,
+    rule_form,
+    without_parameters,
+)
 from gateway.routing.router import Router
 
 # Requests repeat their lines, so what was found is kept with the line. One that comes for several hosts has a match for
@@ -37,10 +45,12 @@ class Match(MethodAndPath):
         "host_field",
         "hosts",
         "is_plainly_limited",
+        "is_undecided",
         "is_websocket",
         "matcher",
         "next",
         "only_target",
+        "prefix_field",
         "preserves_host",
         "response_timeout_s",
         "route",
@@ -56,12 +66,14 @@ class Match(MethodAndPath):
     has_checks: bool
     is_plainly_limited: bool
     is_websocket: bool
+    is_undecided: bool
     preserves_host: bool
     enforced: LimitSet
     only_target: Target | None
     upstream_line: bytes | None
     response_timeout_s: float
     host_field: bytes | None
+    prefix_field: bytes
 
     def __init__(
         self, known: MethodAndPath, matcher: Matcher, host: bytes, service: Service, route: Route, path: bytes
@@ -76,7 +88,9 @@ class Match(MethodAndPath):
         self.has_checks = service.has_checks
         self.is_plainly_limited = service.is_plainly_limited
         self.is_websocket = service.is_websocket
+        self.is_undecided = False  # Whether it is a WebSocket's, of a service that takes both, is the answer's to say.
         self.preserves_host = service.preserves_host
+        self.prefix_field = service.prefix_field
         self.response_timeout_s = service.response_timeout_s
         targets = service.targets.targets
         self.only_target = targets[0] if len(targets) == 1 else None  # where there is nothing to choose
@@ -91,6 +105,13 @@ class Match(MethodAndPath):
             self.upstream_line = known.line  # The same object: looked up, it is at hand.
         if path == b"*":  # RFC 9112 3.2.4: `OPTIONS *` is of the whole server, below no path.
             self.upstream_line = known.method + b" *"
+
+    def in_place(self, *, is_websocket: bool, is_undecided: bool = False) -> Match:
+        """Another, for one exchange: of a service that takes both, and which of them this one is."""
+        made = Match(self, self.matcher, self.host, self.service, self.route, self.forwarded)
+        made.is_websocket = is_websocket
+        made.is_undecided = is_undecided
+        return made
 
     def usable_target(self) -> Target | None:
         """The one target, where there is no other and the probes have not found it down; None: ask the balancer."""
@@ -118,6 +139,10 @@ class Unmatched(Refusal):
     def __init__(self, code: str, detail: str, service: Service | None = None, fields: bytes = b"") -> None:
         super().__init__(code, detail, fields)
         self.service = service
+
+
+def _no_service() -> Unmatched:
+    return Unmatched("no_route", "no service is at this host and path")
 
 
 class Matcher:
@@ -160,11 +185,43 @@ class Matcher:
         try:
             path = normal_path(head.path)
         except ProtocolError as error:
-            return Unmatched(error.code, error.detail)
+            return self._find_keeping(head, method, Unmatched(error.code, error.detail))
         matched = without_parameters(path)
         service = self._router.find(head.host, matched)
         if service is None:
-            return Unmatched("no_route", "no service is at this host and path")
+            return _no_service()
+        if service.path_form is not None:
+            return self._find_in_form(head, method, service, service.path_form)
+        forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
+        return self._find_route(head, method, service, matched, forwarded)
+
+    def _find_keeping(self, head: RequestHead, method: bytes, refused: Unmatched) -> Match | Unmatched:
+        """What is refused for an escaped slash may be of a service that keeps those."""
+        try:
+            matched, _ = KEEPING.read(head.path)
+        except ProtocolError:
+            return refused
+        service = self._router.find(head.host, without_parameters(matched))
+        if service is None or service.path_form is None or not service.path_form.keeps_escapes:
+            return refused
+        return self._find_in_form(head, method, service, service.path_form)
+
+    def _find_in_form(self, head: RequestHead, method: bytes, service: Service, form: PathForm) -> Match | Unmatched:
+        """By the path as this service has it read, which has to be the service's in that form too."""
+        try:
+            path, forwarded = form.read(head.path)
+        except ProtocolError as error:
+            return Unmatched(error.code, error.detail, service)
+        matched = without_parameters(path)
+        if self._router.find(head.host, matched) is not service:
+            return _no_service()
+        if service.strips_path:
+            forwarded = below_segments(forwarded, service.stripped_prefix.count(b"/"))
+        return self._find_route(head, method, service, matched, forwarded)
+
+    def _find_route(
+        self, head: RequestHead, method: bytes, service: Service, matched: bytes, forwarded: bytes
+    ) -> Match | Unmatched:
         below = matched[service.prefix_bytes :] or b"/"
         if service.folds_case or service.ignores_slash:
             below = rule_form(below, folds_case=service.folds_case, ignores_slash=service.ignores_slash)
@@ -179,7 +236,6 @@ class Matcher:
                 detail = "no route here takes this method"
                 return Unmatched("method_not_allowed", detail, service, b"Allow: " + names + b"\r\n")
             route = found
-        forwarded = below_prefix(path, service.prefix_bytes) if service.strips_path else path
         match = Match(head.known, self, head.host, service, route, forwarded)
         if method in COUNTED_HOPS:
             return self._within_its_hops(head, match)  # Not kept: each has to be looked at.

@@ -109,13 +109,14 @@ class Paced:
     def pause_reading(self) -> None:
         if not self._is_read_paused and not self.transport.is_closing():
             self._stop_reading()
-            self.deadline_s = inf  # It is we who do not read.
+            if not self.is_write_paused:
+                self.deadline_s = inf  # It is we who do not read.
 
     def _stop_reading(self) -> None:
         """Until this connection's turn. What it has to do meanwhile is due as before."""
         if not self._is_read_paused and not self.transport.is_closing():
             self._is_read_paused = True
-            self._read_paused_s = self._core.now_s
+            self._read_paused_s = self._core.read_clock()
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -133,7 +134,7 @@ class Paced:
         self._is_read_paused = False
         self.transport.resume_reading()
         if self._content_left:
-            now_s = self._core.now_s
+            now_s = self._core.read_clock()
             self._content_began_s += now_s - self._read_paused_s
             self.deadline_s = now_s + self._core.bounds.body_timeout_s
 
@@ -151,7 +152,7 @@ class Paced:
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
-        self._write_paused_s = self._core.now_s
+        self._write_paused_s = self._core.read_clock()
         self._unsent_bytes = 0
         self._wait_for_reader()
         if self._upstream is not None:
@@ -159,16 +160,17 @@ class Paced:
             self._upstream.deadline_s = inf
 
     def resume_writing(self) -> None:
+        now_s = self._core.read_clock()
         self.is_write_paused = False
         self._unsent_bytes = 0
         if self._state is HEAD:
             self._wait_for_request()
         elif self._state is not LINGER:
-            self.deadline_s = self._core.now_s + self._core.bounds.body_timeout_s if self._content_left else inf
+            self.deadline_s = now_s + self._core.bounds.body_timeout_s if self._content_left else inf
         upstream = self._upstream
         if upstream is not None:
             upstream.resume_reading()
-            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            upstream.deadline_s = now_s + self.service_idle_timeout_s
 
     def _wait_for_reader(self) -> None:
         """An answer waits to be taken: on with it while there is progress, else it is not waited for."""
@@ -177,7 +179,7 @@ class Paced:
             self.transport.abort()
             return
         self._unsent_bytes = unsent
-        self.deadline_s = self._core.now_s + self.reader_timeout_s
+        self.deadline_s = self._core.read_clock() + self.reader_timeout_s
 
     # --- others want what this one has
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.proxy.resolver import Address, literal_address
 from metering.cells import egress_cell
 
 if TYPE_CHECKING:
@@ -26,7 +27,17 @@ class Peer(NamedTuple):
 class Pool:
     """Those at rest, and how many there may be. A service with a thousand others beside it finds a warm one here."""
 
-    __slots__ = ("connections", "connections_max", "egress_offset", "idle", "idle_s", "is_retired", "peer", "tls")
+    __slots__ = (
+        "connections",
+        "connections_max",
+        "egress_offset",
+        "idle",
+        "idle_s",
+        "is_named",
+        "is_retired",
+        "peer",
+        "tls",
+    )
     idle: dict[UpstreamConnection, None]
     connections: set[UpstreamConnection]
     connections_max: int
@@ -44,11 +55,25 @@ class Pool:
         self.connections = set()  # resting ones too
         self.connections_max = 0  # of all its targets together
         self.is_retired = False
+        self.is_named = not literal_address(peer.host)
 
     @property
     def takes_back(self) -> bool:
         """Whether a connection may rest: a snapshot may have taken the last target away, or lowered their most."""
         return not self.is_retired and len(self.connections) <= self.connections_max
+
+    def keep_to(self, addresses: frozenset[Address]) -> None:
+        """The name is at these from now on. Connections to others are as those of a pool that is no more."""
+        gone = [one for one in self.connections if one.address not in addresses]
+        if not gone:
+            return
+        past = Pool(self.peer, self.tls)
+        for connection in gone:
+            self.idle.pop(connection, None)
+            self.connections.discard(connection)
+            connection.pool = past
+            past.connections.add(connection)
+        past.retire()
 
     def retire(self) -> None:
         """No snapshot has a target of it any more: what rests closes now, what is under way at its end."""

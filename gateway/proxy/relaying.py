@@ -19,10 +19,11 @@ from gateway.proxy.client_address import UNKNOWN, Address
 from gateway.proxy.core import Core
 from gateway.proxy.cors import without_cors
 from gateway.proxy.dialing import DialError, dial
-from gateway.proxy.downstream import Downstream
-from gateway.proxy.forwarding import appended_forwarded_fields, request_text, response_text
+from gateway.proxy.forwarding import response_text
+from gateway.proxy.kept import IDEMPOTENT, KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
+from gateway.proxy.presenting import Presenting
 from gateway.proxy.slow import make_room
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
@@ -30,37 +31,37 @@ from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
 
 RATE_INTERVAL_S: Final = 1.0  # How often the rate of content is looked at.
-_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))  # RFC 9110 9.2.2
+_CLOSED: Final = "the upstream closed without an answer"
 _BACKEND_4XX: Final = BACKEND_ERRORS["backend_4xx"]
 _BACKEND_5XX: Final = BACKEND_ERRORS["backend_5xx"]
 
 
-class Relaying(Downstream):
+class Relaying(Presenting):
     """Slots stand in the order of their lifetime."""
 
     __slots__ = (
         # the connection
-        "_tail",
-        "_tail_host",
         "_pinned",
         # the exchange
-        "_has_content_begun",
+        "has_content_begun",
         "_rate_due_s",
         "_text",
+        "_kept",
         "_pending",
+        "_picked_s",
         "_retries",
         "_is_chunking",
     )
 
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         super().__init__(core, network, scheme, address)
-        self._tail = b""  # The fields we add upstream, for requests with this Host.
-        self._tail_host: bytes | None = None
         self._pinned: Pinned | None = None
-        self._has_content_begun = False
+        self.has_content_begun = False  # Whether any of it has gone to the upstream.
         self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
+        self._kept: KeptContent | None = None  # where it may be sent again
         self._pending: list[bytes] = []
+        self._picked_s = 0.0  # when its target was chosen
         self._retries = 0
         self._is_chunking = False
 
@@ -77,18 +78,20 @@ class Relaying(Downstream):
     def _forward(self, match: Match, target: Target | None, length: int) -> None:
         """Begins the exchange with the upstream. ``target`` None: it has to be chosen."""
         core = self._core
+        self._picked_s = now_s = core.now_s
         self._refusals = 0
         self._content_left = length
-        self._is_answered = self._is_chunking = self._has_content_begun = False
+        self._is_answered = self._is_chunking = self.has_content_begun = False
         self._retries = 0
         if length:
             self.is_content_sent = False
             self.wire.expect_bulk()
             self._content_bytes = 0
-            self._content_began_s = core.now_s
-            self._rate_due_s = core.now_s + core.bounds.body_timeout_s
+            self._kept = KeptContent() if match.service.retries and self.head.method in IDEMPOTENT else None
+            self._content_began_s = now_s
+            self._rate_due_s = now_s + core.bounds.body_timeout_s
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
-            self.deadline_s = core.now_s + core.bounds.body_timeout_s
+            self.deadline_s = now_s + core.bounds.body_timeout_s
         else:
             self.is_content_sent = True
             self._count_call()
@@ -100,7 +103,7 @@ class Relaying(Downstream):
             self._send_head(match, pinned.target, pinned)
             return
         if target is None:
-            target = match.service.targets.pick(core.now_s, self)
+            target = match.service.targets.pick(now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
@@ -110,8 +113,7 @@ class Relaying(Downstream):
         self._text = self._request_text(match, target)
         idle = target.pool.idle
         if idle and target.has_room and not is_fresh:
-            connection, _ = idle.popitem()
-            self._send_head(match, target, connection)
+            self._send_head(match, target, idle.popitem()[0])
             return
         self._is_connecting = True
         if self._content_left:
@@ -121,25 +123,6 @@ class Relaying(Downstream):
             make_room(core, target)
         core.keep(core.loop.create_task(self._connect(match, target), name="connect"))
 
-    def _request_text(self, match: Match, target: Target) -> bytes:
-        """The head as this target is sent it."""
-        head = self.head
-        line = match.upstream_line
-        if line is None:
-            line = head.method + b" " + target.base_path + match.forwarded
-        host_field = None if match.preserves_host and head.host else match.host_field or target.host_field
-        if head.is_marked and (head.forwarded_for or head.via or head.forwarded_proto or head.forwarded_host):
-            named_host = head.forwarded_host if self.head.is_from_trusted and head.forwarded_host else head.host
-            tail = appended_forwarded_fields(
-                head, self._address_text, self._scheme, named_host, is_trusted=self.head.is_from_trusted
-            )
-        else:
-            if head.host is not self._tail_host:
-                self._tail_host = head.host
-                self._tail = self._forwarded + head.host + b"\r\nX-Request-Id: "
-            tail = self._tail
-        return request_text(head, line, host_field, tail, self._request_id)
-
     async def _connect(self, match: Match, target: Target) -> None:
         exchange = self._request_id
         try:
@@ -148,6 +131,7 @@ class Relaying(Downstream):
             if self._is_awaiting(exchange):
                 self._retry_or_fail(match, target, error.code, error.detail)
             return
+        self._core.read_clock()
         if self._is_awaiting(exchange):
             self._send_head(match, target, connection)
         elif not connection.pool.idle and connection.pool.takes_back:
@@ -168,9 +152,11 @@ class Relaying(Downstream):
         """
         core, cells, service = self._core, self._meter.cells, match.service
         calls = cells[self._row + CALLS] + cells[self._row + WEBSOCKET_CONNECTIONS]
-        if self._retries < service.retries and service.retry_budget.take(calls, core.now_s):
+        now_s = core.read_clock()
+        if self._retries < service.retries and service.retry_budget.take(calls, now_s):
             self._retries += 1
-            other = service.targets.pick(core.now_s, self, avoid=target)
+            self._picked_s = now_s
+            other = service.targets.pick(now_s, self, avoid=target)
             if other is not None:
                 self._send_to(match, other, is_fresh=is_fresh)
                 return
@@ -183,7 +169,7 @@ class Relaying(Downstream):
         if self._pending:
             text += b"".join(self._pending)
             self._pending = []
-            self._has_content_begun = True
+            self.has_content_begun = True
         # Before the write, which may pause both again.
         if self.is_content_sent:
             upstream.deadline_s = self._core.now_s + match.response_timeout_s
@@ -199,7 +185,7 @@ class Relaying(Downstream):
         upstream.wire.hand_over(size)
         self._core.outbox.write(upstream.transport, data)  # type: ignore[arg-type]
         if self._state is TUNNEL:
-            upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
+            upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
 
     def _read_waiting_content(self) -> None:
         if self._content_left and self._buffer and self._is_exchanging():
@@ -209,8 +195,9 @@ class Relaying(Downstream):
         """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
         service = self._service
         assert service is not None
-        now_s = self._core.now_s
-        self.deadline_s = now_s + self._core.bounds.body_timeout_s
+        now_s = self._core.read_clock()
+        if not self.is_write_paused:  # Else that of the answer, which waits to be taken, holds.
+            self.deadline_s = now_s + self._core.bounds.body_timeout_s
         if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
             return
         if self._decoder is None:
@@ -244,17 +231,21 @@ class Relaying(Downstream):
                 data += LAST_CHUNK
         upstream = self._upstream
         if data:
+            if self._kept is not None:
+                self._kept.add(data)
             if upstream is not None:
-                self._has_content_begun = True
+                self.has_content_begun = True
                 self._send_upstream(upstream, data)
             elif self._is_connecting:
                 self._pending.append(data)
         if self._content_left == 0:
-            self.deadline_s = inf
             self.is_content_sent = True
             self._count_call()
+            if self.is_write_paused:
+                return
+            self.deadline_s = inf
             if upstream is not None:
-                upstream.deadline_s = self._core.now_s + service.response_timeout_s
+                upstream.deadline_s = now_s + service.response_timeout_s
         elif self._decoder is not None and self._decoder.has_more:
             self.pause_reading()
             self._ask_for_turn()
@@ -279,6 +270,12 @@ class Relaying(Downstream):
         if self._decoder is None or not self._decoder.has_more or upstream is None or upstream.is_write_paused:
             return  # On when the upstream stands, or takes more: `resume_reading` asks again.
         self._read_content(b"")
+        self._close_if_cut()
+
+    def _close_if_cut(self) -> None:
+        """After a half-close the rest of the content will not come, where all that came is read."""
+        if self._is_half_closed and self._content_left and not (self._decoder is not None and self._decoder.has_more):
+            self._close_transport()
 
     def pin(self, upstream: UpstreamConnection) -> None:
         """The exchange ends on a connection that this client logs in: it is no other client's any more."""
@@ -297,17 +294,22 @@ class Relaying(Downstream):
 
     def begin_answer(self, head: ResponseHead, content: bytes) -> None:
         self._is_answered = True
+        self._kept = None
         self._count_call()  # The upstream answers: a call, if its content is still under way.
         status = head.status
         if status >= 400:
             self._meter.cells[self._row + (_BACKEND_5XX if status >= 500 else _BACKEND_4XX)] += 1
-        more = self._limits.fields(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self._core.now_s = now_ns / 1e9
+        more = self._limits.fields(now_ns)
         if not head.is_dated:
             more += self._core.date_field
         if self._cors_fields:
             more += self._cors_fields
             head.fields = without_cors(head.fields)
-        if not self.is_content_sent:
+        if head.names_places:
+            self._mend_places(head)
+        if self._core.is_draining or not self.is_content_sent:
             self._closes_after = True  # An early answer: what follows of the request cannot be told from the next.
         if head.framing < 0:
             if self.head.is_http11:
@@ -315,13 +317,19 @@ class Relaying(Downstream):
                 more += b"Transfer-Encoding: chunked\r\n"
             else:
                 self._closes_after = True
-        if self._core.is_draining:
-            self._closes_after = True
         if self._closes_after:
             more += b"Connection: close\r\n"
         elif not self.head.is_http11:
             more += b"Connection: keep-alive\r\n"
         self.relay(response_text(head, self._request_id, more, content))
+
+    def _mend_places(self, head: ResponseHead) -> None:
+        """Where the answer points to, as the client sees it."""
+        service, upstream = self._service, self._upstream
+        if service is not None and service.location is not None and upstream is not None:
+            target = upstream.target
+            url = (b"https://" if target.place.is_tls else b"http://") + target.host_field
+            head.fields = service.location.mended(head.fields, target.base_path, url, self.head)
 
     def relay_framed(self, content: bytes) -> None:
         """Content whose length was not declared."""
@@ -334,13 +342,11 @@ class Relaying(Downstream):
             if status >= 500 and (service := self._service) is not None and service.ejects_on_5xx:
                 upstream.target.failed(self._core.now_s)
             elif upstream.target.failures or upstream.target.is_ejected:
-                upstream.target.succeeded(self._started_ns / 1e9)
+                upstream.target.succeeded(self._picked_s)
             self._upstream = None
         if self._is_chunking:
-            if trailers and self.head.takes_trailers:
-                self.relay(last_chunk(legal_trailers(trailers)))  # RFC 9110 6.5.1: else they may be dropped.
-            else:
-                self.relay(LAST_CHUNK)
+            # RFC 9110 6.5.1: to who takes none they may be dropped.
+            self.relay(last_chunk(legal_trailers(trailers)) if trailers and self.head.takes_trailers else LAST_CHUNK)
         self._end_exchange()
         self._next()
 
@@ -349,12 +355,13 @@ class Relaying(Downstream):
         self._upstream = None
         match = self._match
         assert match is not None
-        detail = "the upstream closed without an answer"
-        if self.head.method in _IDEMPOTENT and not self._has_content_begun:
+        if self.has_content_begun and self._kept is not None and self._kept.pieces is not None:
+            self._pending, self.has_content_begun = self._kept.pieces.copy(), False
+        if self.head.method in IDEMPOTENT and not self.has_content_begun:
             # It had closed while at rest, perhaps, and others at rest may have too: on a new connection.
-            self._retry_or_fail(match, upstream.target, "bad_gateway", detail, is_fresh=True)
+            self._retry_or_fail(match, upstream.target, "bad_gateway", _CLOSED, is_fresh=True)
         else:
-            self._fail("bad_gateway", detail)
+            self._fail("bad_gateway", _CLOSED)
 
     def upstream_failed(self, code: str, detail: str) -> None:
         self._upstream = None
@@ -367,10 +374,11 @@ class Relaying(Downstream):
         more = b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
         self.relay(response_text(head, self._request_id, more, rest))
         if self._upstream is not None:
-            self._upstream.target.succeeded(self._started_ns / 1e9)
-            self._upstream.deadline_s = self._core.now_s + self.service_idle_timeout_s
-            if self._buffer:
-                data = self._take_buffer()
+            self._upstream.target.succeeded(self._picked_s)
+            self._upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
+            data = self._take_buffer()
+            self.resume_reading()  # Before the write, which may pause it again.
+            if data:
                 self._meter.cells[self._row + INGRESS] += len(data)
                 self._send_upstream(self._upstream, data)
 

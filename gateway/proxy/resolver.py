@@ -1,7 +1,8 @@
 """Names of targets into addresses, off the request path: remembered for a bounded time (L9).
 
 An answer is used as it is for REFRESH_AFTER_S, then used while it is asked for anew, and after AGE_S_MAX the dial waits
-for the new one. When the resolver fails, the last good answer serves on.
+for the new one. When the resolver fails, the last good answer serves on. All of a name's addresses have their turns, of
+whichever family; one that could not be connected to comes last for SKIP_S, and then one dial tries it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 
 log = logging.getLogger("tollgate.resolver")
 
+SKIP_S: Final = 10.0
 AGE_S_MAX: Final = 30.0  # A change of address reaches new connections within this.
 REFRESH_AFTER_S: Final = 15.0
 # After a failure the resolver is left alone for this long, so that each dial does not wait for it again.
@@ -24,7 +26,8 @@ RETRY_AFTER_S: Final = 1.0
 STALE_WAIT_S: Final = 1.0
 ADDRESSES_MAX: Final = 16  # A name may have hundreds; a dial tries no more than these.
 
-Addresses = tuple[tuple[int, str], ...]  # (family, numeric address)
+Address = tuple[int, str]  # family, numeric
+Addresses = tuple[Address, ...]
 Lookup = Callable[[str], Awaitable[Addresses]]
 
 
@@ -46,10 +49,12 @@ async def system_lookup(host: str) -> Addresses:
 class _Name:
     """What is known of one name."""
 
-    __slots__ = ("addresses", "error", "found_at_s", "retry_at_s", "task")
+    __slots__ = ("addresses", "dead_until_s", "error", "found_at_s", "retry_at_s", "task", "turn")
 
     def __init__(self) -> None:
         self.addresses: Addresses = ()
+        self.turn = 0
+        self.dead_until_s: dict[Address, float] = {}  # those that could not be connected to
         self.found_at_s = 0.0
         self.retry_at_s = 0.0
         self.error: OSError | None = None
@@ -64,25 +69,64 @@ class Resolver:
         self._clock = clock
         self._names: dict[str, _Name] = {}
 
-    async def addresses(self, host: str) -> Addresses:
-        """All of a name's addresses, the one that answered last first. Raises OSError when none was ever found."""
+    async def addresses(self, host: str, family: int = 0) -> Addresses:
+        """All of a name's addresses, of one family where it is said, the one whose turn it is first.
+
+        Raises OSError when none was ever found.
+        """
         name = self._names.setdefault(host, _Name())
-        now_s = self._clock()
-        age_s = now_s - name.found_at_s if name.addresses else AGE_S_MAX
-        if age_s >= REFRESH_AFTER_S and name.task is None and now_s >= name.retry_at_s:
-            name.task = asyncio.get_running_loop().create_task(self._refresh(host, name), name=f"resolve {host}")
+        age_s = self._keep_fresh(host, name)
         if age_s >= AGE_S_MAX and name.task is not None:
             # Shielded by `wait`: one dial that gives up takes the answer from nobody else.
             await asyncio.wait({name.task}, timeout=STALE_WAIT_S if name.addresses else None)
         if name.addresses:
-            return name.addresses
+            return self._in_turn(name, family)
         raise name.error or OSError(f"{host} has no address")
 
-    def answered(self, host: str, address: tuple[int, str]) -> None:
-        """This one could be connected to: the next dial begins with it."""
+    def current(self, host: str) -> Addresses:
+        """What is known of a name that connections are held to; asked for anew where it is old."""
         name = self._names.get(host)
-        if name is not None and name.addresses and name.addresses[0] != address:
-            name.addresses = (address, *(other for other in name.addresses if other != address))
+        if name is None:
+            return ()
+        self._keep_fresh(host, name)
+        return name.addresses
+
+    def _keep_fresh(self, host: str, name: _Name) -> float:
+        """The answer's age, AGE_S_MAX where there is none."""
+        now_s = self._clock()
+        age_s = now_s - name.found_at_s if name.addresses else AGE_S_MAX
+        if age_s >= REFRESH_AFTER_S and name.task is None and now_s >= name.retry_at_s:
+            name.task = asyncio.get_running_loop().create_task(self._refresh(host, name), name=f"resolve {host}")
+        return age_s
+
+    def _in_turn(self, name: _Name, family: int) -> Addresses:
+        found = [address for address in name.addresses if family in (0, address[0])]
+        dead_until_s = name.dead_until_s
+        if not dead_until_s:
+            alive, dead = found, []
+        else:
+            now_s = self._clock()
+            alive = [address for address in found if dead_until_s.get(address, now_s) <= now_s]
+            dead = [address for address in found if address not in alive]
+        if alive:
+            at = name.turn % len(alive)
+            alive = alive[at:] + alive[:at]
+            if alive[0] in dead_until_s:
+                dead_until_s[alive[0]] = self._clock() + SKIP_S  # This dial tries it; the others wait for its news.
+        name.turn += 1
+        return (*alive, *dead)
+
+    def answered(self, host: str, address: Address) -> None:
+        """This one could be connected to."""
+        name = self._names.get(host)
+        if name is not None and name.dead_until_s:
+            name.dead_until_s.pop(address, None)
+
+    def failed(self, host: str, address: Address) -> None:
+        """This one could not: the others go first for a while."""
+        name = self._names.get(host)
+        if name is not None and address in name.addresses:
+            name.dead_until_s[address] = self._clock() + SKIP_S
 
     def keep_only(self, hosts: set[str]) -> None:
         """Forgets names that no target has any more."""
@@ -107,5 +151,6 @@ class Resolver:
             name.found_at_s = self._clock()
             if set(found) != set(name.addresses):
                 name.addresses = found
+                name.dead_until_s = {one: until_s for one, until_s in name.dead_until_s.items() if one in found}
         finally:
             name.task = None

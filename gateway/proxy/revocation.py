@@ -42,7 +42,7 @@ class Revocation:
     def _give_time(self, client: ClientConnection) -> None:
         known = self._ending.get(client)
         if known is None or known[0] != client.began_ns:
-            self._ending[client] = (client.began_ns, self._core.now_s + self._grace_s)
+            self._ending[client] = (client.began_ns, self._core.read_clock() + self._grace_s)
 
     async def sweep(self) -> None:
         """Ends what is due. To be called each SWEEP_INTERVAL_S."""

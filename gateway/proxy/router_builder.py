@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from functools import partial
+from math import inf
 from typing import Any
 
 from gateway.limits.limit import Limit
@@ -66,6 +67,7 @@ class RouterBuilder:
         self._row_of = row_of
         self._book = book
         self.services_made = 0  # with a change, and again when their routes are read
+        self.least_timeout_s = inf  # of the services in use
         self._burst_ms = 0
         self._instances: dict[str, tuple[dict[str, Any], Instance, LimitHandles]] = {}
         self._services: dict[str, tuple[str, Service, LimitHandles]] = {}  # by id, with the digest
@@ -109,13 +111,16 @@ class RouterBuilder:
             yield
         for document, instance, _ in instances.values():
             instance.is_serving = document["serving"]
+        least_timeout_s = inf
         for _, service, _ in services.values():
             service.look_at_instance()
+            least_timeout_s = min(least_timeout_s, service.least_timeout_s)
         for id, (_, service, limits) in self._services.items():
             if id not in services or services[id][1] is not service:
                 service.is_replaced = True
                 self._replaced.append((service, limits))
         self._book.swap()
+        self.least_timeout_s = least_timeout_s
         self._burst_ms, self._instances, self._services = file.burst_ms, instances, services
         return router
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from gateway.http.fields import without_fields, without_lookalikes
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
 from gateway.limits.limit import Limit
@@ -17,8 +16,11 @@ from gateway.limits.waiting import WaitingRoom
 from gateway.proxy.balance import TargetGroup
 from gateway.proxy.client_address import UNKNOWN, Address, network
 from gateway.proxy.cors import CorsRule
+from gateway.proxy.forwarding import prefix_field
+from gateway.proxy.key_places import key_place
+from gateway.proxy.location import LocationRule
 from gateway.proxy.retry_budget import RetryBudget
-from gateway.routing.path import rule_form
+from gateway.routing.path import path_form, rule_form
 from gateway.routing.router import RouteTree
 
 MakeLimit = Callable[[str, str, dict[str, Any]], Limit]  # level, name, {"slot", "qps"}
@@ -54,12 +56,12 @@ class Key:
 
 
 class KeyRule:
-    """`auth: {type: key}`: hex SHA-256 digests of the whole field value."""
+    """`auth: {type: key}`: hex SHA-256 digests of whole keys, where a request may have one, and what goes on of it."""
 
-    __slots__ = ("_admitted", "_keys", "_name", "strip")
+    __slots__ = ("_admitted", "_keys", "_place", "takes_out")
 
     def __init__(self, document: dict[str, Any], service: str, make_limit: MakeLimit, make_quota: MakeQuota) -> None:
-        self._name: bytes = document["header"].lower().encode()
+        self._place = key_place(document)
         self._keys: dict[bytes, tuple[bytes, Key]] = {}
         for item in document["keys"]:
             digest = bytes.fromhex(item["sha256"])
@@ -67,7 +69,7 @@ class KeyRule:
             limit = make_limit("key", name, item["limit"]) if item.get("limit") else None
             quota = make_quota(name, item["quota"]) if item.get("quota") else None
             self._keys[digest] = (digest, Key(str(item["id"]), limit, quota))
-        self.strip: bool = document["strip"]
+        self.takes_out: bool = document["strip"] or self._place.always_takes_out
         # By the hash of a value that was admitted, the value: there are no more than keys, and a digest is 3 us.
         self._admitted: dict[int, tuple[bytes, Key]] = {}
 
@@ -76,8 +78,8 @@ class KeyRule:
         return any(key.limit is not None or key.quota is not None for _, key in self._keys.values())
 
     def key_in(self, head: RequestHead) -> Key | None:
-        """The key that a request has. A field that stands twice is no key."""
-        value = head.single(self._name)
+        """The key that a request has, also when it is asked again. One that stands twice is none."""
+        value = self._place.value(head)
         return None if value is None else self.key_of(value)
 
     def key_of(self, value: bytes) -> Key | None:
@@ -95,12 +97,12 @@ class KeyRule:
         self._admitted[hash(value)] = (value, known[1])
         return known[1]
 
-    def forwarded(self, head: RequestHead) -> bytes:
-        """The field section for upstream: the key's field alone says the key, or none does."""
-        fields = head.fields
-        if head.has_odd_names and not head.keeps_lookalikes:
-            fields = without_lookalikes(fields, self._name)
-        return without_fields(fields, {self._name}) if self.strip else fields
+    def prepare(self, head: RequestHead) -> None:
+        """For upstream: the key's place alone says the key, or none does."""
+        if head.has_odd_names:
+            self._place.make_unmistakable(head)
+        if self.takes_out:
+            self._place.take_out(head)
 
 
 class AddressRule:
@@ -174,15 +176,21 @@ class Service:
         "is_replaced",
         "is_websocket",
         "keys",
+        "least_timeout_s",
+        "location",
+        "path_form",
         "prefix",
         "prefix_bytes",
+        "prefix_field",
         "preserves_host",
         "response_timeout_s",
         "retries",
         "retry_budget",
         "routes",
         "row",
+        "stripped_prefix",
         "strips_path",
+        "takes_upgrades",
         "targets",
         "waiting_room",
     )
@@ -205,9 +213,14 @@ class Service:
         self.prefix: str = "" if document["path"] == "/" else document["path"]
         self.prefix_bytes = len(self.prefix)
         self.strips_path: bool = document["strip_path"] and self.prefix_bytes > 0
+        self.stripped_prefix = self.prefix.encode() if self.strips_path else b""
+        self.prefix_field = prefix_field(self.stripped_prefix) if self.strips_path else b""
+        self.location = LocationRule(self.stripped_prefix) if document["location"] == "rewrite" else None
+        self.path_form = path_form(document["path_escapes"], merges_slashes=document["merge_slashes"])
         self.folds_case: bool = document["path_case"] == "fold"
         self.ignores_slash: bool = document["trailing_slash"] == "ignore"
         self.is_websocket: bool = document["protocol"] == "websocket"
+        self.takes_upgrades: bool = document["protocol"] != "http"
         self.keys = KeyRule(document["auth"], self.id, make_limit, make_quota) if document["auth"] else None
         has_rule = document["allow"] or document["deny"]
         self.addresses = AddressRule(document["allow"], document["deny"]) if has_rule else None
@@ -222,6 +235,8 @@ class Service:
         self.connect_timeout_s: float = timeouts["connect"]
         self.response_timeout_s: float = timeouts["response"]
         self.idle_timeout_s: float = timeouts["idle"]
+        # Of those that a worker's sweeps pass.
+        self.least_timeout_s: float = min(timeouts["response"], timeouts["idle"], upstream["pool_idle"])
         self.targets = targets
         self.retry_budget = retry_budget
         # Shadow mode covers the service's and its routes' limits, not the instance's (DESIGN 1.2).
@@ -268,6 +283,6 @@ class Service:
             self.addresses is not None
             or self.keys is not None
             or self.cors is not None
-            or self.is_websocket
+            or self.takes_upgrades
             or not self.instance.is_serving
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.proxy.core import Core
     from gateway.proxy.target import Target
 
-SLOW_S: Final = 2.0  # Content that has been coming for so long
+SLOW_S: Final = 1.0  # Content that has been coming for so long
 SLOW_BYTES_S: Final = 1024  # at less than this is slow,
 STALLED_S: Final = 5.0  # and so is who has not taken what waits for him in this time.
 LET_GO_TOGETHER: Final = 16

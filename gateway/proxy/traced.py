@@ -83,6 +83,13 @@ class TracedConnection(ObservedConnection):
             attributes["tollgate.upstream.wait_ms"] = (self._answered_ns - self._sent_ns) / 1e6
         if self._outcome != "ok":
             attributes["tollgate.outcome"] = self._outcome
+        if self._certificate is not None:
+            attributes["tls.client.subject"] = self._certificate.subject
+            attributes["tls.client.hash.sha256"] = self._certificate.sha256.upper()
+        if self._detail:
+            attributes["tollgate.detail"] = self._detail
+        if self._would_be_refused_by:
+            attributes["tollgate.would_refuse"] = self._would_be_refused_by
         error = self._error()
         if error:
             attributes["error.type"] = error

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from enum import IntEnum
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import ProtocolError
 from gateway.http.response import CHUNKED, UNTIL_CLOSE, ResponseHead
+from gateway.proxy.allowance import Allowance
 from gateway.proxy.core import Core
+from gateway.proxy.leftover import read_left
+from gateway.proxy.phase import PHASE_CHUNKED, PHASE_HEAD, PHASE_LENGTH, PHASE_TUNNEL, PHASE_UNTIL_CLOSE, Phase
 from gateway.proxy.progress import unsent_bytes
+from gateway.proxy.resolver import Address
 from gateway.proxy.target import Target
 from gateway.proxy.wire import Wire
 
@@ -19,38 +22,30 @@ if TYPE_CHECKING:
     from gateway.proxy.pinned import Pinned
     from gateway.proxy.relaying import Relaying
 
-
-class Phase(IntEnum):
-    """Where an upstream's answer stands."""
-
-    HEAD = 0  # none of it, or a part of its head, has come
-    LENGTH = 1  # content of known length is coming
-    CHUNKED = 2
-    UNTIL_CLOSE = 3
-    TUNNEL = 4  # after 101: bytes of another protocol, both ways
-
-
 # Answers before the answer (1xx), for one request. A service may say each second that it is at it; nobody says it more
 # often than a request may last, and thousands in one read are work for everybody's turn.
 INTERIM_MAX: Final = 100
+INTERIM_LINES_MAX: Final = 1024  # All of theirs: fields are the work, 75 ms for a hundred heads of the most.
 # Acknowledging more than this may take more segments than acknowledging another's.
 SMALL_CONTENT_BYTES: Final = 1024
-# As globals: an enum's member costs a descriptor at each use.
-PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKED, PHASE_UNTIL_CLOSE, PHASE_TUNNEL = Phase
 
 
 class UpstreamConnection:
     """Reads answers strictly and hands them to its client; what comes unasked closes it."""
 
     __slots__ = (
+        "_allowance",
         "_buffer",
         "_core",
         "_decoder",
+        "_has_ended",
         "_interim",
+        "_interim_lines",
         "_is_queued",
         "_is_read_paused",
         "_left",
         "_unsent_bytes",
+        "address",
         "client",
         "deadline_s",
         "egress_offset",
@@ -65,8 +60,9 @@ class UpstreamConnection:
         "wire",
     )
 
-    def __init__(self, core: Core, target: Target) -> None:
+    def __init__(self, core: Core, target: Target, address: Address) -> None:
         self._core = core
+        self.address = address
         self.target = target  # the one of the exchange, or of the last one
         self.pool = target.pool  # for good: the target's may be another when a snapshot has changed it meanwhile
         # for the connection
@@ -78,13 +74,16 @@ class UpstreamConnection:
         self.is_write_paused = False
         self._is_read_paused = False
         self._is_queued = False  # Whether it has asked for a turn.
+        self._has_ended = False  # Whether the upstream said that nothing more comes: by a FIN, within TLS by an alert.
+        self._allowance = Allowance()
         self.owner: Pinned | None = None  # of the client who logged it in
         self.deadline_s = inf
         # for the exchange
         self.client: Relaying | None = None
-        self.phase = PHASE_HEAD
+        self.phase: Phase = PHASE_HEAD
         self._left = 0
         self._interim = 0  # how many 1xx have come
+        self._interim_lines = 0  # and of how many lines
         self._unsent_bytes = 0  # when the deadline was set; 0: nothing waits to be taken
         self._buffer = b""
         self._decoder: ChunkedDecoder | None = None
@@ -92,6 +91,9 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.wire.begin(transport)
+        if self.target.tls is not None:
+            # While we do not read, the loop would read on into a buffer that it drops at the end of the connection.
+            self.transport.set_read_buffer_limits(high=1, low=0)  # type: ignore[attr-defined]
         self._core.upstreams.add(self)
         self.pool.connections.add(self)
 
@@ -105,13 +107,13 @@ class UpstreamConnection:
         if phase is PHASE_HEAD:
             self._read_head(client, self._buffer + data if self._buffer else data)
         elif phase is PHASE_LENGTH:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_length(client, data)
         elif phase is PHASE_CHUNKED:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_chunks(client, data)
         else:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             client.relay(data) if phase is PHASE_TUNNEL else client.relay_framed(data)
 
     def _read_head(self, client: Relaying, data: bytes) -> None:
@@ -130,8 +132,9 @@ class UpstreamConnection:
             at += head_bytes
             if status >= 200 or status == 101:
                 break
-            if self._interim == INTERIM_MAX:
-                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers")
+            self._interim_lines += data.count(b"\n", at - head_bytes, at)
+            if self._interim == INTERIM_MAX or self._interim_lines > INTERIM_LINES_MAX:
+                self._fail(client, f"the upstream sent more than {INTERIM_MAX} interim answers, or too long ones")
                 return
             self._interim += 1
             client.begin_interim(head)
@@ -213,7 +216,7 @@ class UpstreamConnection:
         self._is_queued = False
         client, decoder = self.client, self._decoder
         if client is not None and decoder is not None and decoder.has_more and not client.is_write_paused:
-            self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+            self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
             self._read_chunks(client, b"")
 
     def pause_reading(self) -> None:
@@ -257,28 +260,34 @@ class UpstreamConnection:
     def _fail(self, client: Relaying, detail: str) -> None:
         self.client = None
         self.target.outstanding -= 1
-        self.target.failed(self._core.now_s)
+        self.target.failed(self._core.read_clock())
         self.abort()
         client.upstream_failed("bad_gateway", detail)
 
     def rest(self) -> None:
-        """Waits in its pool for the next exchange, newest first, for `pool_idle` at most.
-
-        However many were in use together rest, the `connections_max` of the pool's targets together being the most: a
-        burst that comes again finds them.
-        """
-        self.is_reused = True
-        pool = self.pool
-        self.deadline_s = self._core.now_s + pool.idle_s
-        pool.idle[self] = None
+        """Waits in its pool for the next exchange, newest first. As many as were in use rest: bursts come again."""
+        if self._begin_rest():
+            self.pool.idle[self] = None
 
     def rest_for(self, owner: Pinned) -> None:
         """Waits for the next exchange of the client that logged it in, for as long as another would in its pool."""
         self.owner = owner
+        self._begin_rest()
+
+    def _begin_rest(self) -> bool:
+        rest_s, said = self.pool.idle_s, self.head.keep_alive
+        if said is not None:
+            rest_s = self._allowance.rest_s(said, rest_s)
+            if rest_s <= 0:
+                self.abort()  # The upstream closes it too soon for another request.
+                return False
         self.is_reused = True
-        self.deadline_s = self._core.now_s + self.pool.idle_s
+        self.deadline_s = self._core.now_s + rest_s
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self.client is not None:
+            self._read_left(self.client, exc)
         self._core.upstreams.discard(self)
         self.pool.connections.discard(self)
         self.wire.end(self._core.anonymous_row)
@@ -288,25 +297,37 @@ class UpstreamConnection:
             return
         self.client = None
         self.target.outstanding -= 1
-        if self.phase is PHASE_UNTIL_CLOSE and exc is None:
+        if self.phase is PHASE_UNTIL_CLOSE and self._has_ended:
+            # RFC 9112 8: without an end that was said, who cut it short cannot be told from who ended it.
             client.end_answer(self.head.status)
         elif self.phase is PHASE_TUNNEL:
             client.end_tunnel()
         elif self.phase is PHASE_HEAD and self._buffer:
             # A part of the answer has come, so the request was acted on: no second try (DESIGN 1.2).
             self._buffer = b""
-            self.target.failed(self._core.now_s)
+            self.target.failed(self._core.read_clock())
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
         elif self.phase is PHASE_HEAD:
             # A resting connection may be closed under us at any time: not the target's failure.
             if not self.is_reused:
-                self.target.failed(self._core.now_s)
+                self.target.failed(self._core.read_clock())
             client.upstream_lost(self)
         else:
-            self.target.failed(self._core.now_s)
+            self.target.failed(self._core.read_clock())
             client.upstream_failed("bad_gateway", "the upstream's answer was cut short")
 
+    def _read_left(self, client: Relaying, exc: Exception) -> None:
+        """A write failed: the upstream has closed, and may have answered before. That is its answer."""
+        if self.transport is None or (self.phase is PHASE_HEAD and not client.has_content_begun):
+            return  # Where only a head was sent, that is what failed: nothing that came answers it.
+        data, self._has_ended = read_left(self.transport, self.wire.descriptor, exc)
+        if data:
+            self.data_received(data)
+        while self.client is client and self._decoder is not None and self._decoder.has_more:
+            self._read_chunks(client, b"")
+
     def eof_received(self) -> None:
+        self._has_ended = True
         if self.client is None:
             self._leave_rest()
 
@@ -323,14 +344,14 @@ class UpstreamConnection:
             unsent = unsent_bytes(self.transport)
             if unsent < self._unsent_bytes:  # It reads slowly, and it reads.
                 self._unsent_bytes = unsent
-                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+                self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
                 return
         if client is None or self.phase is PHASE_TUNNEL:
             self.abort()
             return
         self.client = None
         self.target.outstanding -= 1
-        self.target.failed(self._core.now_s)
+        self.target.failed(self._core.read_clock())
         self.abort()
         client.upstream_failed("gateway_timeout", "the upstream did not answer in time")
 
@@ -338,7 +359,7 @@ class UpstreamConnection:
         """Takes an exchange begun at ``now_ns``; its bytes follow by `transport.write`."""
         self.client = client
         self.target = target
-        self._interim = 0
+        self._interim = self._interim_lines = 0
         if row != self.wire.row:
             self.wire.turn_to(row, now_ns)
         target.outstanding += 1
@@ -365,7 +386,7 @@ class UpstreamConnection:
             client.pause_reading()
             self._unsent_bytes = unsent_bytes(self.transport)
             if self.phase is PHASE_HEAD:
-                self.deadline_s = self._core.now_s + client.service_idle_timeout_s
+                self.deadline_s = self._core.read_clock() + client.service_idle_timeout_s
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
@@ -376,4 +397,4 @@ class UpstreamConnection:
             if self.phase is PHASE_HEAD:
                 # The answer is owed from the last byte of the request on, not before.
                 wait_s = client.service_response_timeout_s if client.is_content_sent else inf
-                self.deadline_s = self._core.now_s + wait_s
+                self.deadline_s = self._core.read_clock() + wait_s

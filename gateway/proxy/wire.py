@@ -92,6 +92,11 @@ class Wire:
         except OSError:
             return  # Out of descriptors, or gone already.
 
+    @property
+    def descriptor(self) -> int:
+        """The connection's, which of one with TLS outlives the loop's own; -1 where there is none."""
+        return -1 if self._reading is None else self._reading.descriptor
+
     def turn_to(self, row: int, now_ns: int) -> None:
         """From here on bytes are this row's; what came before is its own row's. ``now_ns``: monotonic."""
         if self.row == row:

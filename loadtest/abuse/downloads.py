@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from gateway.http.via import HOPS_MAX
 from loadtest.abuse.attack import Attack, Bound, Ground, Setup, for_ever
 from loadtest.abuse.pipelines import request
 
@@ -124,10 +125,10 @@ DOWNLOADS: Final[tuple[Attack, ...]] = (
     ),
     Attack(
         "loop",
-        "a service whose target is the node's own entry",
+        "a service whose target leads to the node's own entry",
         _loop,
         connections=1,
-        setup=Setup(target="http://127.0.0.1:{entry}/mark"),
-        calls_each_max=2,
+        setup=Setup(target="http://127.0.0.1:{relay}/mark"),
+        calls_each_max=HOPS_MAX,
     ),
 )

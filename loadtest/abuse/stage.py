@@ -126,9 +126,10 @@ def staged(setup: Setup) -> Iterator[Stage]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-")))
         if setup.is_tls:
             make_certificate(folder)
-        names = ("entry", "upstream", "blackhole", "origin")
+        names = ("entry", "upstream", "blackhole", "relay", "origin")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
-        rude = ["loadtest.abuse.upstream", "--port", str(ports["upstream"]), "--blackhole", str(ports["blackhole"])]
+        own = {"--port": "upstream", "--blackhole": "blackhole", "--relay": "relay", "--entry": "entry"}
+        rude = ["loadtest.abuse.upstream", *(text for name, port in own.items() for text in (name, str(ports[port])))]
         for arguments in (["loadtest.origin", "--port", str(ports["origin"])], rude):
             stack.callback(Child(arguments, stdout=subprocess.DEVNULL).stop)
         for name in ("origin", "upstream"):

@@ -1,11 +1,13 @@
-"""A tenant's own origin that does not behave: ``python -m loadtest.abuse.upstream --port P --blackhole P``.
+"""A tenant's own origin that does not behave.
+
+``python -m loadtest.abuse.upstream --port P --blackhole P --relay P --entry P``
 
 /tiny-chunks  16 MB in chunks of one byte · /endless-103 · /endless-trailers · /endless-head  without end ·
 /slow-head  a head of 32 KB by the byte · /surplus  goes on after its answer · /unread  does not read · /slow ·
 /warm  an answer after a while · /die/N  closes without one, /arrivals/N  how often that came · /large, /medium ·
 /tunnel, /byte-tunnel, /quiet-tunnel  a WebSocket's · anything else  a small answer.
 
-The other port takes no connection: its queue is full.
+One more port takes no connection, as its queue is full; another leads to the node's own entry.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import uvloop
@@ -213,11 +216,32 @@ def _fill(port: int) -> list[socket.socket]:
     return held
 
 
-async def serve(port: int, blackhole: int) -> None:
+async def _pass_on(reader: Reader, writer: Writer) -> None:
+    with suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+def _relay_to(port: int) -> Callable[[Reader, Writer], Awaitable[None]]:
+    """What comes goes to that port: to the node it looks like any other upstream."""
+
+    async def relay(reader: Reader, writer: Writer) -> None:
+        with suppress(OSError):
+            back, forth = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pass_on(reader, forth), _pass_on(back, writer))
+
+    return relay
+
+
+async def serve(port: int, blackhole: int, relay: int, entry: int) -> None:
     held = _fill(blackhole)
     server = await asyncio.start_server(_serve, "127.0.0.1", port, limit=1 << 16, backlog=4096)
+    relaying = await asyncio.start_server(_relay_to(entry), "127.0.0.1", relay)
     try:
-        await server.serve_forever()
+        async with relaying:
+            await server.serve_forever()
     finally:
         for one in held:
             one.close()
@@ -227,10 +251,12 @@ def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--port", type=int, required=True)
     ask.add_argument("--blackhole", type=int, required=True)
+    ask.add_argument("--relay", type=int, required=True)
+    ask.add_argument("--entry", type=int, required=True)
     given = ask.parse_args()
     stand_back()
     try:
-        uvloop.run(serve(given.port, given.blackhole))
+        uvloop.run(serve(given.port, given.blackhole, given.relay, given.entry))
     except KeyboardInterrupt:
         return 0
     return 0

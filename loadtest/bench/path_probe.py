@@ -106,6 +106,9 @@ def snapshot(step: str) -> dict[str, Any]:
                 "strip_path": True,
                 "path_case": "exact",
                 "trailing_slash": "exact",
+                "path_escapes": "decode",
+                "merge_slashes": True,
+                "location": "keep",
                 "protocol": "http",
                 "limit_mode": "shadow" if "shadow" in features else "enforce",
                 "wait_ms_max": 0,
@@ -159,7 +162,7 @@ class _Path:
         target, self.row = service.targets.targets[0], service.row
         self.client, self.to_client = ClientConnection(self.core, "internet", "http"), _Transport()
         self.client.connection_made(cast(asyncio.Transport, self.to_client))
-        self.upstream, self.to_upstream = UpstreamConnection(self.core, target), _Transport()
+        self.upstream, self.to_upstream = UpstreamConnection(self.core, target, target.addresses[0]), _Transport()
         self.upstream.connection_made(cast(asyncio.Transport, self.to_upstream))
         self.upstream.is_reused = True
         target.pool.idle[self.upstream] = None

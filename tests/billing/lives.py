@@ -146,6 +146,9 @@ class Lives(RuleBasedStateMachine):
     @rule(number=numbers)
     def refund_pack(self, number: int) -> None:
         id, account = list(self.packs.items())[number % len(self.packs)]
+        # What is counted for hours that are over is billed first, also where the settler is away.
+        for tick in [tick for tick in self.pending if tick * HOUR < self.now]:
+            self.deliver(self.pending.pop(tick))
         self.both(
             account,
             lambda: self.billing.refund_pack(id, now=self.now),

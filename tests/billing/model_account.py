@@ -69,6 +69,7 @@ class ModelAccount:
     seconds: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # hour → e8 of instances
     bills: defaultdict[tuple[str, str | None], int] = field(default_factory=lambda: defaultdict(int))
     told: list[tuple[int, str]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)  # shared instances that a destruction took
     grants: list[tuple[int, int]] = field(default_factory=list)  # still to come
 
     def __post_init__(self) -> None:
@@ -91,8 +92,8 @@ class ModelAccount:
         paid = self.may_not_buy() or self.buy(price)
         if isinstance(paid, str):
             return paid
-        begins = self.now // HOUR
-        self.add_pack(ModelPack(id, meter, False, begins, begins + 720, quantity, len(self.packs)), paid)
+        begins, ends = self.now // HOUR, ceil(Fraction(self.now, HOUR)) + 720
+        self.add_pack(ModelPack(id, meter, False, begins, ends, quantity, len(self.packs)), paid)
         return None
 
     def add_pack(self, pack: ModelPack, paid: Money) -> None:
@@ -101,6 +102,8 @@ class ModelAccount:
 
     def refund_pack(self, id: str) -> str | None:
         pack, paid, total = self.packs[id]
+        # What was used in hours that are over is drawn first, wherever the settler is.
+        self.settle((self.now - 1) // HOUR)
         if self.state == "destroyed":
             return "destroyed"
         if id in self.refunded:
@@ -116,7 +119,7 @@ class ModelAccount:
 
     def buy_instance(self, id: str, kind: str, price: int, region: str) -> str | None:
         known = self.instances.get(id)
-        if known and known.state != "released":
+        if known and known.state not in ("released", "destroyed"):
             return "exists"
         refusal = self.may_not_buy()
         if refusal:
@@ -200,6 +203,8 @@ class ModelAccount:
         if self.state in ("suspended", "destroyed"):
             return self.state
         bought = self.instances.get(instance)
+        if instance in self.lost:
+            return "not_active"
         if bought and bought.state != "active":
             return "not_active"
         tick = max(at // HOUR + 1, -(-arrives // HOUR))
@@ -259,18 +264,18 @@ class ModelAccount:
             month = f"{local(hour * HOUR):%Y-%m}"
             amount = self.rates.settle(hour, month, sums(by_hour[hour])) + fees.get(hour, 0)
             if fees.get(hour) or any(units for *_, units in by_hour[hour]):
-                self.pay_bill(amount)
+                self.pay_bill(amount, hour)
                 closes = months_later(local(hour * HOUR).replace(day=3, hour=0), 1)
                 is_closed = self.now > closes.timestamp()
                 self.bills[(f"{local(self.now):%Y-%m}", month) if is_closed else (month, None)] += amount
 
-    def pay_bill(self, amount: int) -> None:
+    def pay_bill(self, amount: int, hour: int) -> None:
         running = [
             (one.started, id) for id, one in self.instances.items() if one.kind == "payg" and one.state == "active"
         ]
         for _, id in running:
             self.let_go(self.instances[id])
-        self.pay(amount)
+        self.pay(amount, (hour + 1) * HOUR)
         for _, id in sorted(running):
             self.hold(self.instances[id])
         self.look()
@@ -304,6 +309,7 @@ class ModelAccount:
                 self.turn("suspended")
             else:
                 self.turn("destroyed")
+                self.lost = set(self.region_of)
                 for one in self.instances.values():
                     if one.state in ("active", "isolated"):
                         self.let_go(one)
@@ -330,13 +336,14 @@ class ModelAccount:
         return {"arrears": "in_arrears", "suspended": "suspended", "destroyed": "destroyed"}.get(self.state)
 
     def buy(self, price: int) -> Money | str:
-        voucher = self.voucher(price)
+        voucher = self.voucher(price, self.now)
         if sum(self.money.values()) < price - (min(voucher.left, price) if voucher else 0):
             return "insufficient_funds"
-        return self.pay(price)
+        return self.pay(price, self.now)
 
-    def pay(self, amount: int) -> Money:
-        voucher = self.voucher(amount)
+    def pay(self, amount: int, at: int) -> Money:
+        """`at`: of a bill the end of its hour, of an order now (P5)."""
+        voucher = self.voucher(amount, at)
         if voucher:
             part = min(voucher.left, amount)
             voucher.left -= part
@@ -349,10 +356,10 @@ class ModelAccount:
             amount -= part
         return paid
 
-    def voucher(self, amount: int) -> Voucher | None:
+    def voucher(self, amount: int, at: int) -> Voucher | None:
         if self.state != "active" or not amount:
             return None
-        usable = [one for one in self.vouchers if one.left and one.expires >= self.now]
+        usable = [one for one in self.vouchers if one.left and one.expires >= at]
         return min(usable, key=lambda one: (one.expires, -min(one.left, amount), one.left), default=None)
 
     def hold(self, one: Instance) -> None:
@@ -378,6 +385,9 @@ class ModelAccount:
         owes = sum(self.money.values()) + self.held() < 0
         if owes and self.state == "active":
             self.turn("arrears")
+        elif not owes and self.state == "destroyed":
+            self.state, self.state_at = "active", self.now
+            self.told.append((self.now, "reopened"))
         elif not owes and self.state in ("arrears", "suspended"):
             if self.state == "suspended":
                 for one in self.instances.values():

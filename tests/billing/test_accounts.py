@@ -28,8 +28,9 @@ def test_only_the_table_moves_an_account(state: AccountState, happening: Happeni
         assert (transition.before, transition.after, one.state_at) == (state, expected, 2000)
 
 
-def test_nothing_leaves_destroyed() -> None:
-    assert not [state for state, _ in TRANSITIONS if state is AccountState.DESTROYED]
+def test_only_what_pays_all_leaves_destroyed() -> None:
+    leaving = {happening: after for (state, happening), after in TRANSITIONS.items() if state is AccountState.DESTROYED}
+    assert leaving == {Happening.OWES_NOTHING: AccountState.ACTIVE}
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def ask_for_all(billing: Billing) -> None:
         for line in billing.bill_lines(account, "2024-01"):
             billing.explain(line["id"])
     billing.settlements()
-    billing.due_notifications({}, NOW, 100)
+    billing.due_notifications({}, NOW, "mail", 100)
     billing.lag_s(NOW)
 
 
@@ -241,7 +241,7 @@ def test_a_row_that_is_bad_already_is_its_accounts_own(engine: Engine, statement
     assert len(billing.balances()) == 2
     billing.settlements()
     billing.reconcile(repair=True)
-    assert billing.due_notifications({"bad": ["mail"]}, NOW, 100) is not None
+    assert billing.due_notifications({"bad": ["mail"]}, NOW, "mail", 100) is not None
     billing.set_alert("bad", 2, NOW)
     assert read_e8(str(billing.top_up("a", cash=1, now=NOW)["cash"])) == 1
 

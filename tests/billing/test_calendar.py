@@ -2,7 +2,8 @@ from datetime import date
 
 import pytest
 
-from billing.calendar import LocalCalendar, hour_of, hour_start, months_after, next_full_hour
+from billing.calendar import LocalCalendar, hour_of, hour_start, next_full_hour
+from metering.local_months import months_after
 from tests.billing.world import at
 
 SHANGHAI = LocalCalendar("Asia/Shanghai")

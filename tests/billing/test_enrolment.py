@@ -113,3 +113,25 @@ def test_p12_a_node_that_was_away_at_midnight_gives_the_days_alert_when_it_start
     billing.settle(NOW + 26 * 3600, lambda hour: True)
     billing.settle(NOW + 27 * 3600, lambda hour: True)
     assert [told["kind"] for told in billing.account("a")["notifications"]] == ["balance_alert", "balance_alert"]
+
+
+def test_what_a_destroyed_account_had_is_made_anew_by_the_file_and_by_nobody_else(billing: Billing) -> None:
+    """While it is destroyed they are reported; once it paid, the next sync makes its shared one (P13)."""
+    wish = settings(SHARED, BY_SECOND, cash=1)
+    billing.sync(wish, NOW)
+    now = NOW
+    while billing.account("a")["state"] != "destroyed":
+        now = billing.next_instant() or now
+        billing.settle(now, lambda hour: True)
+    assert billing.destructions() == {"a": now}
+    refused = [{"instance": "s", "reason": "destroyed"}, {"instance": "d", "reason": "exists"}]
+    assert billing.sync(wish, now + 60)["refused"] == refused
+    billing.top_up("a", cash=100 * E8, now=now + 120)
+    billing.settle(now + 180, lambda hour: True)
+    assert (billing.account("a")["state"], billing.entitlements()) == ("active", {"s": False, "d": False})
+    assert billing.sync(wish, now + 240)["refused"] == [{"instance": "d", "reason": "exists"}]
+    assert billing.entitlements() == {"s": True, "d": False}
+    assert billing.destructions() == {"a": now}, "known for ever: what was configured before it is gone"
+    bought = {"spec": "dedicated-2500", "region": "ap-guangzhou", "now": now + 300}
+    billing.buy_instance("a", "d", **bought)
+    assert billing.entitlements() == {"s": True, "d": True}

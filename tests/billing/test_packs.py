@@ -35,9 +35,19 @@ def test_a_burn_takes_no_more_than_asked_and_no_more_than_there_is() -> None:
     assert burn(packs, "calls", 50, 15) == []
 
 
-def test_validity_is_thirty_days_a_month_from_the_hour_of_purchase() -> None:
-    from_hour, to_hour = validity(at("2020-10-12 10:20:30"), 3)
-    assert (hour_start(from_hour), hour_start(to_hour)) == (at("2020-10-12 10:00"), at("2021-01-10 10:00"))
+@pytest.mark.parametrize(
+    ("bought_at", "begins", "ends"),
+    [
+        pytest.param("2020-10-12 10:20:30", "2020-10-12 10:00", "2021-01-10 11:00", id="within an hour"),
+        pytest.param("2020-10-12 10:59:59", "2020-10-12 10:00", "2021-01-10 11:00", id="at its end"),
+        pytest.param("2020-10-12 10:00:01", "2020-10-12 10:00", "2021-01-10 11:00", id="a second into it"),
+        pytest.param("2020-10-12 10:00:00", "2020-10-12 10:00", "2021-01-10 10:00", id="on the hour"),
+    ],
+)
+def test_validity_is_never_short_of_thirty_days_a_month(bought_at: str, begins: str, ends: str) -> None:
+    from_hour, to_hour = validity(at(bought_at), 3)
+    assert (hour_start(from_hour), hour_start(to_hour)) == (at(begins), at(ends))
+    assert at(bought_at) + 90 * 24 * 3600 <= hour_start(to_hour)
 
 
 @pytest.mark.parametrize(

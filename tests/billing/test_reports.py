@@ -8,7 +8,6 @@ import pytest
 from billing.calendar import hour_of
 from billing.errors import Refused
 from billing.focus import COLUMNS, MANDATORY
-from billing.statement import shown
 from config.money import E8
 from config.prices import load_price_book
 from tests.billing.world import GIB, World, at
@@ -133,14 +132,6 @@ def test_the_statement_adds_up(world: World) -> None:
     assert page["tier"] == {"paid_calls": 12_000_500, "tier": 2}
     assert [order["ref"] for order in page["orders"]] == ["p", "q", "q"]
     assert world.billing.statement("a", "2024-02", at("2024-03-03 00:00:01"))["state"] == "closed"
-
-
-@pytest.mark.parametrize(
-    ("amount_e8", "text"),
-    [(673_881_836, "6.74"), (500_000, "0.01"), (499_999, "0.00"), (-500_000, "-0.01"), (-1, "0.00"), (0, "0.00")],
-)
-def test_two_decimals_are_rounded_half_up(amount_e8: int, text: str) -> None:
-    assert shown(amount_e8) == text
 
 
 def test_what_if_another_book_pack_or_kind_of_instance(world: World) -> None:

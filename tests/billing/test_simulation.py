@@ -92,15 +92,16 @@ def test_an_id_in_use_is_a_fault() -> None:
         simulate(START, pack("2024-02-02 00:00"), pack("2024-02-02 00:00"), until="2024-02-03 00:00")
 
 
-def test_the_account_is_destroyed_with_its_instances_and_keeps_its_debt() -> None:
+def test_the_account_is_destroyed_with_its_instances_and_begins_anew_once_it_paid_its_debt() -> None:
     document = account_of(*in_arrears(), top_up("2024-02-20 00:00", "1.00"), until="2024-03-01 00:00")
     assert [(t["at"], t["to"]) for t in document["transitions"]] == [
         ("2024-02-01T03:00:00Z", "arrears"),
         ("2024-02-02T03:00:01Z", "suspended"),
         ("2024-02-09T03:00:02Z", "destroyed"),
+        ("2024-02-19T16:00:00Z", "active"),
     ]
-    assert [n["kind"] for n in document["notifications"]] == ["arrears", "suspended", "destroyed"]
-    assert (document["state"], document["wallet"]["cash"]) == ("destroyed", "0.99999990")
+    assert [n["kind"] for n in document["notifications"]] == ["arrears", "suspended", "destroyed", "reopened"]
+    assert (document["state"], document["wallet"]["cash"]) == ("active", "0.99999990")
     assert states(document["instances"]) == {"s1": "destroyed"}
 
 

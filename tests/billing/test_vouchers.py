@@ -11,7 +11,7 @@ def test_vouchers_are_taken_in_the_order_of_g16() -> None:
     ]
     order = []
     while vouchers:
-        chosen = choose(vouchers, 4, now=9)
+        chosen = choose(vouchers, 4, valid_at=9)
         assert chosen is not None
         order.append(chosen.id)
         vouchers.remove(chosen)
@@ -19,14 +19,14 @@ def test_vouchers_are_taken_in_the_order_of_g16() -> None:
 
 
 def test_equal_vouchers_are_taken_as_they_were_given() -> None:
-    chosen = choose([Voucher(2, "later", 5, 5, 9), Voucher(1, "first", 5, 5, 9)], 4, now=0)
+    chosen = choose([Voucher(2, "later", 5, 5, 9), Voucher(1, "first", 5, 5, 9)], 4, valid_at=0)
     assert chosen is not None
     assert chosen.id == "first"
 
 
 def test_expired_and_empty_ones_are_not_used() -> None:
-    assert choose([Voucher(1, "old", 5, 5, 9), Voucher(2, "empty", 5, 0, 99)], 4, now=10) is None
+    assert choose([Voucher(1, "old", 5, 5, 9), Voucher(2, "empty", 5, 0, 99)], 4, valid_at=10) is None
 
 
 def test_nothing_to_pay_uses_none() -> None:
-    assert choose([Voucher(1, "A", 5, 5, 9)], 0, now=0) is None
+    assert choose([Voucher(1, "A", 5, 5, 9)], 0, valid_at=0) is None

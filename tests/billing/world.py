@@ -66,8 +66,11 @@ def count_rows(
 class World:
     """Account `a` with shared instance `s1` in Guangzhou, no free quota unless asked for."""
 
-    def __init__(self, engine: Engine | None = None, cash: int = 0, **account: Any) -> None:
+    def __init__(
+        self, engine: Engine | None = None, cash: int = 0, timezone: str = "Asia/Shanghai", **account: Any
+    ) -> None:
         self.engine = engine or open_engine("sqlite://")
+        self.timezone = timezone
         with transaction(self.engine) as connection:
             create_all(connection)
         self.billing = self.reopened()
@@ -79,7 +82,7 @@ class World:
 
     def reopened(self) -> Billing:
         """The store as another process would open it."""
-        return Billing(self.engine, load_price_book("usd"), load_catalog(), is_migrated=True)
+        return Billing(self.engine, load_price_book("usd"), load_catalog(), self.timezone, is_migrated=True)
 
     def count(self, when: str, value: int, meter: str = "calls", instance: str = "s1", writer: str = "w") -> None:
         count(self.engine, when, value, meter, instance, writer)

@@ -94,6 +94,7 @@ def test_ten_mistakes_are_ten_lines_each_with_its_path(tmp_path: Path) -> None:
         ("price_book: usd", "price_book: eur", "billing.price_book: "),
         ("timezone: Asia/Shanghai", "timezone: Mars/Base", "billing.timezone"),
         ('cash: "100.00"', 'cash: "-1"', "accounts[0].opening.cash"),
+        ('cash: "100.00"', 'gift: "100.001"', "accounts[0].opening.gift"),
         ("qps: 400", "qps: 0", "services[0].qps"),
         ("qps: 400", f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, qps: 401}}]}}", "services[0].auth.keys[0].qps"),
         (
@@ -105,6 +106,26 @@ def test_ten_mistakes_are_ten_lines_each_with_its_path(tmp_path: Path) -> None:
             "qps: 400",
             f"qps: 400\n    auth: {{type: key, keys: [{{{KEY}, quota: {{calls: 5, per: year}}}}]}}",
             "services[0].auth.keys[0].quota.per",
+        ),
+        ("qps: 400", "qps: 400\n    path_escapes: drop", "services[0].path_escapes"),
+        ("qps: 400", "qps: 400\n    merge_slashes: sometimes", "services[0].merge_slashes"),
+        ("qps: 400", "qps: 400\n    location: follow", "services[0].location"),
+        ("qps: 400", "qps: 400\n    protocol: both", "services[0].protocol"),
+        ("qps: 400", f"qps: 400\n    auth: {{type: key, in: body, keys: [{{{KEY}}}]}}", "services[0].auth.in"),
+        (
+            "qps: 400",
+            f"qps: 400\n    auth: {{type: key, in: query, header: X-Key, keys: [{{{KEY}}}]}}",
+            "services[0].auth.header",
+        ),
+        (
+            "qps: 400",
+            f"qps: 400\n    auth: {{type: key, name: X-Key, header: X-Key, keys: [{{{KEY}}}]}}",
+            "services[0].auth.header",
+        ),
+        (
+            "qps: 400",
+            f"qps: 400\n    auth: {{type: key, in: subprotocol, keys: [{{{KEY}}}]}}",
+            "services[0].auth.in",
         ),
     ],
 )

@@ -1,9 +1,10 @@
 """The shipped catalog and books hold the guide's numbers (B21, B23, L1-L3, L6, P1)."""
 
 import pytest
+from pydantic import ValidationError
 
 from config.catalog import load_catalog
-from config.prices import load_price_book
+from config.prices import PackOffer, load_price_book
 
 
 def test_call_tiers_are_the_guides() -> None:
@@ -41,3 +42,27 @@ def test_every_spec_has_its_numbers_and_its_price() -> None:
         "dedicated-50000": (50_000, 2000),
     }
     assert set(book.instances) == set(found)
+
+
+@pytest.mark.parametrize(
+    "units, is_valid",
+    [
+        ({"meter": "calls", "quantity": 5}, True),
+        ({"meters": {"calls": 5, "egress": 7}}, True),
+        ({"meter": "calls"}, False),
+        ({"quantity": 5}, False),
+        ({}, False),
+        ({"meters": {}}, False),
+        ({"meters": {"calls": 0}}, False),
+        ({"meters": {"seconds": 5}}, False),
+        ({"meters": {"calls": 5}, "meter": "calls"}, False),
+        ({"meters": {"calls": 5}, "meter": "calls", "quantity": 5}, False),
+    ],
+)
+def test_an_offer_has_one_meter_or_several(units: dict[str, object], is_valid: bool) -> None:
+    document = {"id": "p", "months": 1, "price": "1.00", **units}
+    if is_valid:
+        assert sum(PackOffer.model_validate(document).units.values()) in (5, 12)
+    else:
+        with pytest.raises(ValidationError):
+            PackOffer.model_validate(document)

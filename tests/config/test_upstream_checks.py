@@ -33,6 +33,10 @@ AT = "services[0].upstream"
 @pytest.mark.parametrize(
     "upstream, path, part",
     [
+        pytest.param(f"{SECURE}, health: {{status: [200, 6xx]}}", f"{AT}.health.status[1]", "not as", id="no status"),
+        pytest.param(f"{SECURE}, health: {{status: []}}", f"{AT}.health.status", "at least 1", id="no status at all"),
+        pytest.param(f'{SECURE}, health: {{host: "a b"}}', f"{AT}.health.host", "is not as", id="no host"),
+        pytest.param(f'{SECURE}, health: {{path: "/a#b"}}', f"{AT}.health.path", "is no path", id="a fragment"),
         pytest.param(
             'targets: [{url: "http://a.example"}, {url: "http://a.example", weight: 2}]',
             f"{AT}.targets[1].url",

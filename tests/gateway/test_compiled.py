@@ -42,7 +42,7 @@ def test_a_build_that_is_asked_for_and_missing_is_an_error(monkeypatch: pytest.M
 
 
 def test_a_worker_is_given_what_it_needs_and_no_secret() -> None:
-    needed = {"PATH": "/bin", "LANG": "C.UTF-8", "LC_ALL": "C", "TZ": "Asia/Tokyo", "SSL_CERT_FILE": "/ca.pem"}
+    needed = {"PATH": "/bin", "LC_ALL": "C", "TZ": "Asia/Tokyo", "SSL_CERT_FILE": "/ca.pem", "UV_THREADPOOL_SIZE": "8"}
     secrets = {
         "TOLLGATE_ADMIN_TOKEN": "s",
         "TOLLGATE_SMTP_PASSWORD": "s",

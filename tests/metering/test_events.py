@@ -70,6 +70,10 @@ def test_an_event_is_amounts_of_an_hour() -> None:
         pytest.param({"time": "9999-12-31T23:59:59-23:59"}, "time", id="beyond the calendar"),
         pytest.param({"time": "0001-01-01T00:00:00+23:59"}, "time", id="before the calendar"),
         pytest.param({"time": "20251124T155959Z"}, "time", id="ISO 8601 that is no RFC 3339"),
+        pytest.param({"time": "2025-11-24T15:59:59+00:60"}, "time", id="an offset of sixty minutes"),
+        pytest.param({"time": "2025-11-24T24:00:00+12:00"}, "time", id="hour 24"),
+        pytest.param({"time": "2025-11-24T15:59:59 Z"}, "time", id="a space before the offset"),
+        pytest.param({"time": 1_763_999_999}, "time", id="seconds of the epoch"),
         pytest.param({"time": "2025-W48-1T15:59:59Z"}, "time", id="a week"),
         pytest.param({"time": "2025-11-20T23:59:59Z"}, "time", id="before the account was activated"),
         pytest.param({"data": {**DATA, "service": "a\x00b"}}, "data.service", id="a NUL"),
@@ -108,6 +112,20 @@ def test_a_fault_is_named_by_its_place(changes: dict[str, Any], path: str) -> No
     with pytest.raises(EventsInvalid) as batch:
         parse_events([event(id="0"), event(**changes)], NOW_S, place_of, is_batch=True, begin_of=begin_of)
     assert [fault.path for fault in batch.value.faults] == [f"[1].{path}"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2025-11-24t15:59:59z",
+        "2025-11-24T15:59:59.000000000001Z",
+        "2025-11-24T23:44:59+07:45",
+        "2025-11-24 15:00:00-00:00",
+    ],
+)
+def test_a_time_is_any_of_rfc_3339(time: str) -> None:
+    (parsed,) = parse_events([event(time=time)], NOW_S, place_of, is_batch=False)
+    assert parsed.hour == hour_of(NOW_S) - 1
 
 
 @pytest.mark.parametrize("document", [None, 1, "x", []])

@@ -194,8 +194,8 @@ def test_x17_a_pack_covers_the_hour_it_is_bought_in() -> None:
         RICH,
         use("2024-02-01 10:00:00", calls=10),
         pack("2024-02-01 10:59:59"),
-        use("2024-03-02 09:59:59", calls=20),
-        use("2024-03-02 10:00:00", calls=30),
+        use("2024-03-02 10:59:59", calls=20),
+        use("2024-03-02 11:00:00", calls=30),
         until="2024-03-03 00:00",
     )
     assert lines(document, "2024-02", "cover", "quantity") == [("pack", 10)]

@@ -8,6 +8,7 @@ import pytest
 from billing.scenario import parse_scenario
 from billing.simulation import run
 from config.catalog import load_catalog
+from config.errors import ConfigError
 from tests.billing.rules.bill import by_id, lines, steps, total
 from tests.billing.world import GIB, World, account_of, act, at, pack, payg, prepaid, simulate, top_up, use
 
@@ -57,8 +58,8 @@ def test_b30_packs_count_in_every_region_but_those_that_sell_none() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("months", "valid_to"), [(1, "2024-03-02T08:00:00Z"), (3, "2024-05-01T08:00:00Z")])
-def test_b31_a_month_of_a_pack_is_thirty_days_from_the_hour_of_purchase(months: int, valid_to: str) -> None:
+@pytest.mark.parametrize(("months", "valid_to"), [(1, "2024-03-02T09:00:00Z"), (3, "2024-05-01T09:00:00Z")])
+def test_b31_a_month_of_a_pack_is_thirty_days_and_never_less(months: int, valid_to: str) -> None:
     document = account_of(RICH, pack("2024-02-01 16:39:22", months=months), until="2024-02-02 00:00")
     assert (document["packs"][0]["valid_from"], document["packs"][0]["valid_to"]) == ("2024-02-01T08:00:00Z", valid_to)
 
@@ -174,3 +175,72 @@ def test_b39_in_its_own_currency_a_pack_is_sold() -> None:
     output = run(parse_scenario(document, Path()))
     assert output["refused"] == []
     assert output["accounts"]["a"]["wallet"]["cash"] == "8.94000000"
+
+
+BOTH = {"meter": None, "quantity": None, "meters": {"calls": 100, "egress": GIB}}
+
+
+def both(at: str, **changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in pack(at, "both", **BOTH, **changes).items() if value is not None}
+
+
+def test_b31_a_pack_of_several_meters_has_a_quantity_of_each() -> None:
+    document = account_of(
+        RICH,
+        both("2024-02-01 10:20:30"),
+        use("2024-02-01 10:30", calls=150, out_client=GIB // 2),
+        until="2024-02-02 00:00",
+    )
+    assert [(one["id"], one["meter"], one["total"], one["used"]) for one in document["packs"]] == [
+        ("both", "calls", 100, 100),
+        ("both", "egress", GIB, GIB // 2),
+    ]
+    assert {one["collected_at"] for one in document["packs"]} == {"2024-02-01T02:20:30Z"}
+    assert [order["list"] for order in document["orders"]] == ["1.00000000"], "bought for one price"
+    assert lines(document, "2024-02", "meter", "cover", "quantity", "pack") == [
+        ("calls", "pack", 100, "both"), ("calls", "payg", 50, None), ("egress_client", "pack", GIB // 2, "both"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("used", [{"calls": 1}, {"out_client": 1}, {}])
+def test_b37_a_pack_is_unused_where_no_meter_of_it_is_in_use(used: dict[str, int]) -> None:
+    output = simulate(
+        top_up("2024-02-01 00:00", "1.00"),
+        both("2024-02-01 10:00"),
+        use("2024-02-01 10:30", **used),
+        act("2024-02-01 12:00", "refund_pack", "both"),
+        until="2024-02-02 00:00",
+    )
+    document = output["accounts"]["a"]
+    if used:
+        assert output["refused"] == [{"event": 3, "reason": "pack_used"}]
+        assert document["wallet"]["cash"] == "0.00000000"
+    else:
+        assert output["refused"] == []
+        assert document["wallet"]["cash"] == "1.00000000", "once, not for each meter"
+        assert {one["state"] for one in document["packs"]} == {"refunded"}
+
+
+def test_b31_a_pack_in_a_scenario_is_described_in_one_way() -> None:
+    for changes, paths in (
+        ({"meter": "calls"}, ["meter"]),
+        ({"meters": {}}, ["meters"]),
+        ({"meters": {"calls": 0}}, ["meters.calls"]),
+        ({"meters": None}, ["meter", "quantity"]),
+    ):
+        with pytest.raises(ConfigError) as error:
+            simulate(
+                {name: value for name, value in {**both("2024-02-01 10:00"), **changes}.items() if value is not None},
+                until="2024-02-02 00:00",
+            )
+        assert [fault.path for fault in error.value.faults] == [f"events[0].{path}" for path in paths]
+
+
+def test_l13_a_grant_is_collected_with_the_account_or_when_it_begins() -> None:
+    document = account_of(until="2024-03-20 00:00", free_quota=True, activated_at="2024-01-15T16:39:22+08:00")
+    collected = [(one["collected_at"], one["valid_from"]) for one in document["packs"] if one["meter"] == "calls"]
+    assert collected == [
+        ("2024-01-15T08:39:22Z", "2024-01-15T08:00:00Z"),
+        ("2024-02-14T16:00:00Z", "2024-02-14T16:00:00Z"),
+        ("2024-03-14T16:00:00Z", "2024-03-14T16:00:00Z"),
+    ]

@@ -8,6 +8,7 @@ import pytest
 from billing.scenario import parse_scenario
 from billing.simulation import run
 from config.catalog import load_catalog
+from config.errors import ConfigError
 from config.prices import load_price_book
 from tests.billing.rules.bill import by_id, kinds, lines, steps, total
 from tests.billing.world import GIB, account_of, act, pack, payg, prepaid, simulate, states, top_up, use
@@ -146,7 +147,7 @@ def test_p5_one_voucher_for_each_account_hour_and_revision() -> None:
 
 @pytest.mark.parametrize(("expires_at", "left"), [("2024-02-01 11:00:00", "0.00000000"),
                                                   ("2024-02-01 10:59:59", "0.10000000")])  # fmt: skip
-def test_p5_validity_is_judged_when_it_pays(expires_at: str, left: str) -> None:
+def test_p5_validity_is_judged_at_the_end_of_the_hour_of_use(expires_at: str, left: str) -> None:
     document = account_of(
         RICH, voucher("2024-02-01 00:00", "v1", "0.10", expires_at), use("2024-02-01 10:00", out_client=GIB),
         until="2024-02-01 12:00",
@@ -336,12 +337,53 @@ def test_p12_a_refused_event_is_an_event() -> None:
     assert kinds(output["accounts"]["a"]) == [("balance_alert", "2024-02-01T02:10:00Z")]
 
 
-def test_p13_a_return_is_resumed_and_money_after_destruction_only_pays_debts() -> None:
+def test_p13_a_return_is_resumed_and_who_pays_after_destruction_begins_anew() -> None:
     document = account_of(*OWES, top_up("2024-02-01 12:00", "0.20"), until="2024-02-02 00:00")
     assert [kind for kind, _ in kinds(document)] == ["arrears", "resumed"]
-    destroyed = account_of(*OWES, top_up("2024-02-20 12:00", "1.00"), until="2024-02-21 00:00")
-    assert (destroyed["state"], destroyed["wallet"]["cash"]) == ("destroyed", "0.80000000")
-    assert [kind for kind, _ in kinds(destroyed)] == ["arrears", "suspended", "destroyed"]
+    some = [*OWES, top_up("2024-02-20 12:00", "0.10"), pack("2024-02-20 12:00")]
+    output = simulate(*some, until="2024-02-21 00:00")
+    assert (output["accounts"]["a"]["state"], output["refused"]) == ("destroyed", [{"event": 3, "reason": "destroyed"}])
+    anew = [
+        *some,
+        top_up("2024-02-21 12:00", "5.10"),
+        use("2024-02-21 12:00", calls=1),  # what it had is gone
+        {"at": "2024-02-21 12:00", "do": "buy_instance", "account": "a", "id": "n", "spec": "shared",
+         "region": "ap-guangzhou"},
+        {"at": "2024-02-21 12:00", "do": "buy_instance", "account": "a", "id": "s1", "spec": "shared",
+         "region": "ap-guangzhou"},
+        use("2024-02-21 12:10", "n", calls=10_000),
+        use("2024-02-21 12:10", calls=10_000),
+        pack("2024-02-21 12:20"),
+    ]  # fmt: skip
+    output = simulate(*anew, until="2024-02-22 00:00")
+    document = output["accounts"]["a"]
+    assert output["refused"] == [{"event": 3, "reason": "destroyed"}, {"event": 5, "reason": "not_active"}]
+    assert [kind for kind, _ in kinds(document)] == ["arrears", "suspended", "destroyed", "reopened"]
+    assert (document["state"], document["wallet"]["cash"]) == ("active", "3.98309000")
+    assert states(document["instances"]) == {"s1": "active", "n": "active"}
+    assert [order["kind"] for order in document["orders"]] == ["pack"]
+
+
+def test_p13_who_begins_anew_has_no_second_free_year() -> None:
+    document = account_of(
+        top_up("2024-02-01 10:00", "0.10"),
+        use("2024-02-01 10:10", out_client=20 * GIB),
+        top_up("2024-03-20 12:00", "5.00"),
+        until="2024-03-21 00:00",
+        free_quota=True,
+    )
+    assert document["state"] == "active"
+    assert [one["id"] for one in document["packs"] if one["meter"] == "calls"] == [f"free-calls-{n}" for n in (1, 2, 3)]
+
+
+def test_p13_a_shared_instance_has_no_fee_and_is_not_had_in_debt() -> None:
+    wish = {"at": "2024-02-01 12:00", "do": "buy_instance", "account": "a", "id": "n", "spec": "shared",
+            "region": "ap-guangzhou"}  # fmt: skip
+    assert simulate(*OWES, wish, until="2024-02-02 00:00")["refused"] == [{"event": 2, "reason": "in_arrears"}]
+    for name, value in (("charge", "payg"), ("months", 1), ("price", "1.00")):
+        with pytest.raises(ConfigError) as error:
+            simulate({**wish, name: value}, until="2024-02-02 00:00")
+        assert [fault.path for fault in error.value.faults] == [f"events[0].{name}"]
 
 
 def test_p14_no_line_for_what_costs_nothing_by_itself() -> None:

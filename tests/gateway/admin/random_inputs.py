@@ -54,7 +54,7 @@ class RandomInputs:
         random = self._random
         operation = random.choice(_WRITING if random.random() < 0.5 else OPERATIONS)
         target = self._target(operation)
-        fields = [b"Host: tollgate", b"Authorization: Bearer " + token.encode()]
+        fields = [b"Host: 127.0.0.1", b"Authorization: Bearer " + token.encode()]
         if operation.is_money and random.random() < 0.5:
             fields.append(b"Idempotency-Key: " + self._field_value())
         if random.random() < 0.2:

@@ -99,3 +99,25 @@ async def test_events_that_each_fit_and_whose_sum_does_not_stop_nobodys_bill(
     node.store.biller.settle(node.store.clock.now() + 2 * 3600, lambda hour: True)
     [month] = node.store.office._biller.bill("acme")["bills"].values()
     assert sum(line["quantity"] for line in month["lines"] if line["meter"] == "egress_client") == 2**50
+
+
+async def test_an_event_is_one_however_it_is_spelt(client: TestClient, event: dict[str, Any]) -> None:
+    """Structured, batched, binary: quoted, percent-encoded, or as it is."""
+    event = {**event, "id": 'Zürich "7" 100%', "source": "/edge/a b"}
+    assert (await post(client, event, SINGLE))[1] == {"accepted": 1, "duplicates": 0}
+    assert (await post(client, [event, event], BATCH))[1] == {"accepted": 0, "duplicates": 2}
+    common = {f"ce-{name}": event[name] for name in ("specversion", "type")}
+    encoded = {"ce-id": "Z%C3%BCrich%20%227%22%20100%25", "ce-source": "/edge/a%20b", "ce-time": f'"{event["time"]}"'}
+    quoted = {"ce-id": r'"Z%c3%bcrich \"7\" 100%25"', "ce-source": '"/edge/a b"', "ce-time": event["time"]}
+    for spelling in (encoded, quoted):
+        done = await post(client, event["data"], "application/json", **common, **spelling)
+        assert done == (200, {"accepted": 0, "duplicates": 1})
+    assert await calls(client) == 12
+
+
+async def test_fields_that_are_spelt_wrong_are_named_and_not_counted(client: TestClient, event: dict[str, Any]) -> None:
+    fields = {f"ce-{name}": event[name] for name in ("specversion", "type", "source", "time")}
+    for id in ("%FF", '"1', "100%"):
+        status, problem = await post(client, event["data"], "application/json", **fields, **{"ce-id": id})
+        assert (status, problem["code"], [fault["path"] for fault in problem["errors"]]) == (422, "invalid", ["id"])
+    assert await calls(client) == 0

@@ -57,7 +57,7 @@ async def test_no_input_is_answered_with_a_failure(node: DeskNode) -> None:
         node.store.biller.settle(now + 2 * 3600, lambda hour: True)
         for name in ("accounts", "bills", "instances", "packs", "orders", "settlements", "usage", "reconciliation"):
             path = f"/v1/{name}"
-            asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+            asked = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
             status, content = await exchange(server, asked)
             if status != 200:
                 failures.append(f"afterwards {path}: {status} {content!r}")

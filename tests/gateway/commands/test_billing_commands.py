@@ -24,6 +24,21 @@ def test_a_prepaid_instance_is_bought_renewed_and_given_back(tollgate: Tollgate)
     assert "not_found" in tollgate("instance", "release", "nothing").errors
 
 
+@pytest.mark.parametrize("months", ["9" * 12, "9" * 40])
+def test_a_number_of_months_that_nobody_can_have_is_refused(tollgate: Tollgate, months: str) -> None:
+    """Over the admin API one of more than 64 bits was an unforeseen error."""
+    for words in (
+        ("instance", "renew", "acme-shared", "--months", months),
+        ("instance", "buy", "d", "--account", "acme", "--spec", "dedicated-2500", "--region", "ap-guangzhou",
+         "--bind", "127.0.0.1:20001", "--months", months),
+        ("pack", "buy", "--account", "acme", "--meter", "calls", "--quantity", "5", "--months", months,
+         "--price", "1.00"),
+    ):  # fmt: skip
+        refused = tollgate(*words)
+        assert refused.code in (1, 2), words
+        assert "unforeseen" not in refused.errors, refused.errors
+
+
 def test_one_paid_by_the_second_is_released(tollgate: Tollgate) -> None:
     wish = ("--account", "acme", "--spec", "dedicated-2500", "--region", "ap-guangzhou")
     assert tollgate("instance", "buy", "sec", *wish, "--idempotency-key", "k").code == 0

@@ -10,7 +10,7 @@ shared_workers: 2
 admin: {{bind: "127.0.0.1:{admin}"}}
 store: {{url: "{store}"}}
 clock: {{rate: {rate}}}
-drain: 2s
+drain: {drain}
 accounts:
   - {{id: acme, currency: USD, activated_at: "2019-11-10T17:13:14+08:00", opening: {{cash: "{cash}"}}}}
 instances:
@@ -42,6 +42,7 @@ def config_text(**values: object) -> str:
             "admin": 18081,
             "origin": 19001,
             "rate": 1,
+            "drain": "2s",
             "cash": "100.00",
             "store": "sqlite:///./data/tollgate.db",
             **values,

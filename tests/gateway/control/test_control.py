@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.control.configuration import config_text, service
+from tests.gateway.data_plane import Raw
 from tests.node import Node, free_port, node, origin, until
 
 ORDERS = "/orders/bytes/1"
@@ -218,6 +219,15 @@ def test_a_stopped_node_has_drained_and_left_nothing_running(tmp_path: Path, ori
         assert running.get(ORDERS) == 0
         assert list((running.node.folder / "data" / "run" / "workers").iterdir()) == []
         assert list((running.node.folder / "data" / "counters").glob("*.ctr")) == [], "everything is in the store"
+
+
+def test_a_node_stops_though_a_client_keeps_its_connection(tmp_path: Path, origin_port: int) -> None:
+    """`docker stop` waits for 10 s: one idle browser must not use up the whole `drain`."""
+    with start(tmp_path, origin_port, drain="30s") as running, Raw(running.ports["shared"]) as idle:
+        assert idle.send(f"GET {ORDERS} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).answer()[0] == 200
+        running.node.process.send_signal(signal.SIGTERM)
+        assert idle.rest() == b""
+        assert running.node.process.wait(8) == 0
 
 
 def test_a_node_that_cannot_start_leaves_the_orphaned_workers_serving(tmp_path: Path, origin_port: int) -> None:

@@ -12,8 +12,9 @@ import pytest
 import trustme
 
 from config.schema import Health, UpstreamTls
-from gateway.control.probes import Prober
+from gateway.control.probes import InTurn, Prober, _is_well
 from gateway.control.target_health import Key, TargetHealth, Watched
+from gateway.proxy.resolver import Addresses, Resolver
 from tests.gateway.control.conditions import becomes, free_port
 
 QUICK = Health(path="/healthz", interval="100ms", failures=2, successes=2)  # type: ignore[arg-type]  (as in a file)
@@ -100,6 +101,47 @@ async def test_a_target_goes_down_and_comes_back_by_its_answers(probing: Probing
         one.status = 302  # Well, and not followed.
         await becomes(lambda: probing.down == [])
     assert all(head.startswith("GET /healthz HTTP/1.1\r\n") for head in one.heads)
+
+
+@pytest.mark.parametrize(
+    "rules, well, ill",
+    [
+        (None, [200, 204, 302, 399], [199, 400, 404, 500]),
+        (200, [200], [204, 302, 500]),
+        ("2xx", [200, 204], [302, 404]),
+        (["2xx", 401], [200, 401], [302, 400, 404]),
+    ],
+)
+def test_which_answers_are_well(rules: object, well: list[int], ill: list[int]) -> None:
+    health = Health() if rules is None else Health(status=rules)  # type: ignore[arg-type]
+    assert [status for status in well + ill if _is_well(status, health)] == well
+
+
+async def test_a_virtual_host_is_asked_by_its_name(probing: Probing) -> None:
+    async with origin() as one:
+        query = Health(path="/healthz?deep=1&x=%20", interval="100ms")  # type: ignore[arg-type]
+        probing.follow(target(one.port, query)._replace(host="orders.example.com"))
+        await becomes(lambda: one.heads)
+    assert one.heads[0].startswith("GET /healthz?deep=1&x=%20 HTTP/1.1\r\nHost: orders.example.com\r\n")
+
+
+async def test_each_probe_begins_with_the_next_address_of_a_name() -> None:
+    async def look_up(host: str) -> Addresses:
+        return (2, "127.0.0.1"), (10, "::1"), (2, "127.0.0.2")
+
+    async def asked(egress_ip: str | None) -> list[list[str]]:
+        in_turn = InTurn(Resolver(look_up), egress_ip)
+        return [[found["host"] for found in await in_turn.resolve("a.example", 80)] for _ in range(3)]
+
+    assert [hosts[0] for hosts in await asked("192.0.2.1")] == ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
+    assert [hosts[0] for hosts in await asked(None)] == ["127.0.0.1", "::1", "127.0.0.2"]
+
+
+async def test_a_target_by_its_name_is_probed(probing: Probing) -> None:
+    async with origin() as one:
+        probing.follow(target(one.port, base="http://localhost"))
+        await becomes(lambda: len(one.heads) >= 2)
+    assert f"Host: localhost:{one.port}\r\n" in one.heads[0]
 
 
 async def test_a_target_that_refuses_is_down_and_comes_back_when_it_listens(probing: Probing) -> None:

@@ -99,11 +99,39 @@ def test_everything_of_a_service_reaches_the_worker(tmp_path: Path) -> None:
     assert orders["hosts"] == ["orders.example.com", "*.orders.example.com"]
     assert (orders["path"], orders["strip_path"], orders["protocol"]) == ("/orders", True, "http")
     assert orders["limit_mode"] == "shadow"
-    assert orders["auth"] == {"header": "X-Api-Key", "strip": True, "keys": [{"id": "k1", "sha256": digest.lower()}]}
+    keys = [{"id": "k1", "sha256": digest.lower()}]
+    assert orders["auth"] == {"in": "header", "name": "X-Api-Key", "strip": True, "keys": keys}
+    assert (orders["path_escapes"], orders["merge_slashes"], orders["location"]) == ("decode", True, "keep")
     assert (orders["allow"], orders["deny"]) == (["10.0.0.0/8"], ["10.1.0.0/16"])
     assert orders["upstream"]["timeouts"] == {"connect": 3.0, "response": 30.0, "idle": 60.0}
     assert orders["upstream"]["targets"] == [{"url": "http://127.0.0.1:19001", "weight": 1, "network": "vpc"}]
     assert pools["shared"]["instances"]["acme-shared"]["body_max"] == 16 * 2**20
+
+
+@pytest.mark.parametrize(
+    "auth, place, name",
+    [
+        ("header: X-Key", "header", "X-Key"),
+        ("name: X-Key", "header", "X-Key"),
+        ("in: query", "query", "api_key"),
+        ("in: cookie, name: session", "cookie", "session"),
+        ("in: subprotocol", "subprotocol", "key"),
+    ],
+)
+def test_how_a_service_is_asked_reaches_the_worker(tmp_path: Path, auth: str, place: str, name: str) -> None:
+    more = f"""\
+    qps: 100
+    auth: {{type: key, {auth}, keys: [{{id: k1, sha256: {"ab" * 32}}}]}}
+    path_escapes: keep
+    merge_slashes: false
+    location: rewrite
+    protocol: any
+"""
+    pools, _ = compile_text(tmp_path, config_text().replace("    qps: 100\n", more))
+    orders = pools["shared"]["services"][0]
+    assert (orders["auth"]["in"], orders["auth"]["name"]) == (place, name)
+    assert (orders["path_escapes"], orders["merge_slashes"]) == ("keep", False)
+    assert (orders["location"], orders["protocol"]) == ("rewrite", "any")
 
 
 @pytest.mark.parametrize(

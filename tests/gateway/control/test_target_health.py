@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from config.schema import Health, UpstreamTls
-from gateway.control.target_health import Key, TargetHealth, Watched
+from config.schema import Health, InstanceSettings, ServiceSettings, UpstreamTls
+from gateway.control.target_health import Key, TargetHealth, Watched, watched_targets
 
 A, B = ("orders", "http://127.0.0.1:1"), ("orders", "http://127.0.0.1:2")
 
@@ -93,3 +94,30 @@ def test_where_there_are_probes_they_have_the_say() -> None:
     known = Known(A)
     known.health.told("w1", "ejected", *A)
     assert known.up() == {A: True}
+
+
+@pytest.mark.parametrize(
+    "hosts, upstream, host",
+    [
+        pytest.param(["*.a.example", "a.example", "b.example"], {}, "a.example", id="the first exact one"),
+        pytest.param(["a.example"], {"preserve_host": False}, None, id="the target's, as traffic has it"),
+        pytest.param(["*.a.example"], {}, None, id="no exact one"),
+        pytest.param([], {}, None, id="none"),
+        pytest.param(["a.example"], {"health": {"host": "b.example:81"}}, "b.example:81", id="as set"),
+        pytest.param(
+            [], {"preserve_host": False, "health": {"host": "[::1]:81"}}, "[::1]:81", id="as set, of an address"
+        ),
+    ],
+)
+def test_probes_go_to_the_host_that_traffic_goes_to(
+    hosts: list[str], upstream: dict[str, Any], host: str | None
+) -> None:
+    document = {"targets": [{"url": "http://127.0.0.1:1"}], "health": {}} | upstream
+    service = ServiceSettings.model_validate(
+        {"id": "s", "instance": "one", "hosts": hosts, "path": "/s", "upstream": document}
+    )
+    instance = InstanceSettings.model_validate(
+        {"id": "one", "account": "acme", "type": "shared", "region": "ap-guangzhou"}
+    )
+    (found,) = watched_targets([service], {"one": instance})
+    assert found.host == host

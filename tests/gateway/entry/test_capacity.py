@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from gateway.proxy.capacity import SPARE_DESCRIPTORS, Capacity
 from tests.certificates import Authority
 from tests.gateway.data_plane import Raw, service, worker
 from tests.gateway.entry.test_entry import HOST, entry
-from tests.gateway.entry.test_proxied_entry import is_closed
+from tests.gateway.entry.test_proxied_entry import FROM_203, PROXIED, is_closed
 from tests.node import origin, until
 
 FEW = 300
@@ -79,6 +79,35 @@ def test_silent_tls_connections_make_room_too(tmp_path: Path, upstream: int) -> 
         with Raw(running.port, context=trusting, name=HOST) as fresh:
             assert fresh.send(GET).answer()[0] == 200
         assert known.send(GET).answer()[0] == 200
+        assert running.process.poll() is None
+        assert descriptors(running.process.pid) <= FEW - SPARE_DESCRIPTORS / 2
+
+
+@pytest.mark.parametrize(
+    "is_tls, said",
+    [
+        pytest.param(False, b"", id="nothing"),
+        pytest.param(True, b"", id="nothing, with TLS"),
+        pytest.param(True, FROM_203, id="no hello"),
+        pytest.param(True, FROM_203 + b"\x16\x03\x01\x02", id="a part of a hello"),
+    ],
+)
+def test_silent_connections_behind_the_proxy_protocol_make_room_too(
+    tmp_path: Path, upstream: int, is_tls: bool, said: bytes
+) -> None:
+    """As many as have room kept all others out until their time was over."""
+    authority = Authority(tmp_path)
+    pair = entry(authority.issue("server", HOST)) if is_tls else {}
+    context = authority.client_context() if is_tls else None
+    with (
+        worker(tmp_path, service("open", upstream), descriptors=FEW, entry=pair | PROXIED, **PATIENT) as running,
+        ExitStack() as held,
+    ):
+        for one in silent(held, running.port, 2 * ROOM):
+            with suppress(OSError):  # It has given way.
+                one.sendall(said)
+        with Raw(running.port, FROM_203, context, HOST) as fresh:
+            assert fresh.send(GET).answer()[0] == 200
         assert running.process.poll() is None
         assert descriptors(running.process.pid) <= FEW - SPARE_DESCRIPTORS / 2
 

@@ -273,7 +273,7 @@ def test_handshakes_that_stall_or_fail_leak_nothing(tmp_path: Path, upstream: in
         assert ask(running, authority.client_context()) == b"xxx"
         before = until(lambda: open_files(running), "its descriptors")
         stalled = [Raw(running.port, first) for first in (b"", b"\x16\x03\x01\x02\x00\x01") for _ in range(10)]
-        failed = [Raw(running.port, b"GET / HTTP/1.1\r\n\r\n") for _ in range(10)]
+        failed = [Raw(running.port, b"\x80 no handshake\r\n\r\n") for _ in range(10)]
         for client in failed + stalled:  # Each is closed by the worker; nothing but alerts comes.
             try:
                 assert client.rest()[:1] in (b"", b"\x15")

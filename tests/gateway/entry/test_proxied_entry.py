@@ -199,7 +199,7 @@ def test_the_header_comes_before_the_handshake(tmp_path: Path, upstream: int) ->
                 assert is_closed(client)
         with Raw(running.port, FROM_203) as client:  # A handshake that does not come.
             assert is_closed(client)
-        with Raw(running.port, FROM_203 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:  # Nor does this begin one.
+        with Raw(running.port, FROM_203 + b"\x80 no handshake\r\n\r\n") as client:  # Nor does this begin one.
             assert client.rest()[:1] in (b"", b"\x15")
         renewed = authority.issue("server", HOST)
         running.tell({"do": "certificates"})

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.errors import ProtocolError
-from gateway.http.request import CHUNKED, RequestHead, whole_head_bytes
+from gateway.http.head_end import whole_head_bytes
+from gateway.http.request import CHUNKED, RequestHead
 
 BOUNDS = {"head_bytes_max": 2048, "target_bytes_max": 64, "fields_max": 8}
 

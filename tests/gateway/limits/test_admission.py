@@ -84,6 +84,25 @@ def test_the_fields_and_the_wait_say_what_is(path: Path) -> None:
     assert LimitSet(()).admit(SECOND) is None
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_who_waits_as_long_as_the_fields_say_is_admitted(path: Path, seed: int) -> None:
+    """By the real limits, whichever level refuses: `t` and `Retry-After` are one number, rounded up."""
+    chance = random.Random(seed)
+    levels = ((0, chance.choice((1, 2, 7, 100)), "instance"), (1, chance.choice((1, 3, 50)), "service"))
+    limits = LimitSet(tuple(make_limit(path, slot, qps, level) for slot, qps, level in levels))
+    now_ns = SECOND
+    for _ in range(200):
+        now_ns += chance.randrange(SECOND // 3)
+        refused = limits.admit(now_ns)
+        if refused is None:
+            continue
+        fields = limits.refusal_fields(refused, now_ns)
+        after_s = int(fields.partition(b"Retry-After: ")[2].partition(b"\r\n")[0])
+        assert fields.endswith(b'\r\nRateLimit: "%b";r=0;t=%d\r\n' % (refused.level.encode(), after_s))
+        now_ns += after_s * SECOND
+        assert limits.admit(now_ns) is None
+
+
 def test_the_state_outlives_a_worker_and_a_control_process(path: Path) -> None:
     first = LimitSet((make_limit(path, 0, 1),))
     assert [first.admit(SECOND) is None for _ in range(3)] == [True, True, False]

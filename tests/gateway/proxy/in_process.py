@@ -12,6 +12,7 @@ from typing import Any
 from gateway.entry.entry import Entry
 from gateway.limits.table import LimitTable
 from gateway.proxy.core import ClientBounds, Core
+from gateway.proxy.resolver import Resolver
 from gateway.proxy.router_builder import RouterBuilder
 from gateway.proxy.target_book import TargetBook
 from gateway.snapshot_file import Piece, SnapshotFile, encode
@@ -23,8 +24,9 @@ from tests.gateway.data_plane import instance, no_quotas
 class Gateway:
     """One entry over one core. ``port`` is where it listens."""
 
-    def __init__(self, core: Core, entry: Entry, port: int, rows: dict[str, int]) -> None:
+    def __init__(self, core: Core, entry: Entry, port: int, rows: dict[str, int], book: TargetBook) -> None:
         self.core = core
+        self.book = book
         self.entry = entry
         self.port = port
         self.rows = rows
@@ -37,14 +39,17 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, *services: dict[str, Any], bounds: ClientBounds | None = None, tls: dict[str, Any] | None = None
+    folder: Path,
+    *services: dict[str, Any],
+    bounds: ClientBounds | None = None,
+    tls: dict[str, Any] | None = None,
+    resolver: Resolver | None = None,
 ) -> AsyncIterator[Gateway]:
     core = Core(asyncio.get_running_loop(), Meter(folder, "node:w", VirtualClock()), bounds or ClientBounds(), ())
     snapshot = folder / "1.json"
     snapshot.write_bytes(encode(1, 100, {"one": instance(body_max=1 << 26)}, map(Piece.of, services)))
-    builder = RouterBuilder(
-        LimitTable.create(folder / "limits"), 1, core.meter.row, TargetBook(lambda *_: None), no_quotas()
-    )
+    book = TargetBook(lambda *_: None, resolver)
+    builder = RouterBuilder(LimitTable.create(folder / "limits"), 1, core.meter.row, book, no_quotas())
     steps = builder.build(SnapshotFile(snapshot))
     while True:
         try:
@@ -59,7 +64,7 @@ async def gateway(
     rows = {service["id"]: core.meter.row("acme", "one", "ap-guangzhou", service["id"]) for service in services}
     sweeping = asyncio.get_running_loop().create_task(sweep(core), name="sweep")
     try:
-        yield Gateway(core, entry, port, rows)
+        yield Gateway(core, entry, port, rows, book)
     finally:
         sweeping.cancel()
         entry.close()

@@ -29,7 +29,8 @@ class Origin:
         self.start()
 
     def start(self) -> None:
-        self._listening = socket.create_server((self.host, self.port), backlog=512)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listening = socket.create_server((self.host, self.port), family=family, backlog=512)
         self.port = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, args=(self._listening,), daemon=True)
         self._thread.start()

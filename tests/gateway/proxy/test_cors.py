@@ -11,9 +11,9 @@ import pytest
 
 from gateway.http.request import RequestHead
 from gateway.proxy.cors import CorsRule
-from tests.gateway.data_plane import Raw, WorkerProcess, service, worker
+from tests.gateway.data_plane import Raw, WorkerProcess, instance, service, worker
 from tests.gateway.proxy.origins import answering, origin_of
-from tests.node import origin
+from tests.node import free_port, origin
 
 APP = "https://app.example.com"
 
@@ -93,13 +93,80 @@ def test_a_preflight_for_what_no_route_takes_or_from_elsewhere_is_refused(runnin
 def test_answers_say_who_may_read_them_errors_too(running: WorkerProcess) -> None:
     status, fields = ask(running, "GET", "/s/bytes/1", f"Origin: {APP}", "X-Api-Key: key")
     assert (status, fields["access-control-allow-origin"]) == (200, APP)
-    assert fields["access-control-expose-headers"] == "X-Request-Id"
+    assert fields["access-control-expose-headers"] == "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
     status, fields = ask(running, "GET", "/s/bytes/1", f"Origin: {APP}")
     assert (status, fields["access-control-allow-origin"]) == (401, APP)
     status, fields = ask(running, "GET", "/s/bytes/1", "Origin: https://evil.example", "X-Api-Key: key")
     assert status == 200
     assert "access-control-allow-origin" not in fields
     assert fields["vary"] == "Origin"
+
+
+REFUSALS = [
+    pytest.param("/denied/bytes/1", "GET", [], 403, id="an address that is not allowed"),
+    pytest.param("/s/nothing", "GET", [], 404, id="no such route"),
+    pytest.param("/s/echo", "GET", [], 405, id="no such method"),
+    pytest.param("/ws/x", "GET", [], 426, id="no upgrade"),
+    pytest.param("/two/x", "GET", [], 402, id="a suspended account"),
+    pytest.param("/s/bytes/1", "GET", [], 401, id="no key"),
+    pytest.param("/any/echo", "POST", ["Content-Length: 9999999"], 413, id="content that is too long"),
+    pytest.param("/any/x", "GET", ["Via: 1.1 tollgate" + ", 1.1 tollgate" * 8], 508, id="a circle"),
+    pytest.param("/any/x", "TRACE", ["Max-Forwards: 0"], 501, id="no hops left"),
+    pytest.param("/gone/x", "GET", [], 502, id="an upstream that is not there"),
+]
+
+
+@pytest.mark.parametrize("path, method, fields, status", REFUSALS)
+def test_whatever_is_refused_a_page_that_may_ask_reads_why(
+    tmp_path: Path, path: str, method: str, fields: list[str], status: int
+) -> None:
+    keys = [{"id": "k", "sha256": hashlib.sha256(b"key").hexdigest()}]
+    routes: list[dict[str, Any]] = [
+        {"id": "get", "methods": ["GET"], "path": "/bytes/{n}", "limit": None},
+        {"id": "put", "methods": ["PUT"], "path": "/echo", "limit": None},
+    ]
+    with (
+        origin() as port,
+        worker(
+            tmp_path,
+            service(
+                "s", port, cors=rule(APP), routes=routes, auth={"header": "X-Api-Key", "strip": True, "keys": keys}
+            ),
+            service("any", port, cors=rule(APP)),
+            service("denied", port, cors=rule(APP), deny=["127.0.0.0/8"]),
+            service("ws", port, cors=rule(APP), protocol="websocket"),
+            service("two", port, cors=rule(APP), instance="two"),
+            service("gone", free_port(), cors=rule(APP)),
+            two=instance(serving=False),
+        ) as running,
+    ):
+        answered, told = ask(running, method, path, f"Origin: {APP}", *fields)
+        assert answered == status
+        assert told["access-control-allow-origin"] == APP
+        assert "Retry-After, RateLimit" in told["access-control-expose-headers"]
+        answered, told = ask(running, method, path, "Origin: https://evil.example", *fields)
+        assert answered == status
+        assert "access-control-allow-origin" not in told
+        assert told["vary"] == "Origin"
+
+
+def test_a_page_reads_when_to_come_again(tmp_path: Path) -> None:
+    limit = {"slot": 0, "qps": 1}
+    with origin() as port, worker(tmp_path, service("s", port, cors=rule(APP, expose=[]), limit=limit)) as running:
+        answers = [ask(running, "GET", "/s/bytes/1", f"Origin: {APP}") for _ in range(6)]
+        refused = [fields for status, fields in answers if status == 429]
+        assert refused
+        for fields in refused:
+            assert fields["access-control-allow-origin"] == APP
+            assert fields["retry-after"] == "1"
+            exposed = fields["access-control-expose-headers"].split(", ")
+            assert exposed == ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"]
+
+
+def test_what_is_exposed_is_named_once(tmp_path: Path) -> None:
+    with origin() as port, worker(tmp_path, service("s", port, cors=rule("*", expose=["retry-after", "X"]))) as running:
+        fields = ask(running, "GET", "/s/bytes/1", f"Origin: {APP}")[1]
+        assert fields["access-control-expose-headers"] == "retry-after, X, RateLimit, RateLimit-Policy, X-Request-Id"
 
 
 def test_any_origin_is_a_star(running: WorkerProcess) -> None:

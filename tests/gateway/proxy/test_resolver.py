@@ -7,7 +7,15 @@ import socket
 
 import pytest
 
-from gateway.proxy.resolver import AGE_S_MAX, REFRESH_AFTER_S, RETRY_AFTER_S, Addresses, Resolver, literal_address
+from gateway.proxy.resolver import (
+    AGE_S_MAX,
+    REFRESH_AFTER_S,
+    RETRY_AFTER_S,
+    SKIP_S,
+    Addresses,
+    Resolver,
+    literal_address,
+)
 
 
 def v4(*hosts: str) -> Addresses:
@@ -107,16 +115,52 @@ async def test_a_name_that_never_resolved_is_an_error_and_not_asked_for_by_each_
     assert await names.get() == v4("192.0.2.1")
 
 
-async def test_the_address_that_answered_comes_first_until_the_answer_changes() -> None:
+async def test_all_addresses_have_their_turns_of_whichever_family() -> None:
     names = Names()
-    names.answer = v4("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    names.answer = (*v4("192.0.2.1", "192.0.2.2"), (int(socket.AF_INET6), "2001:db8::1"))
+    first = [(await names.get())[0][1] for _ in range(6)]
+    assert first == ["192.0.2.1", "192.0.2.2", "2001:db8::1"] * 2
+    assert {len(await names.get()) for _ in range(6)} == {3}
+
+
+async def test_one_family_has_its_turns_among_its_own() -> None:
+    names = Names()
+    names.answer = (*v4("192.0.2.1"), (int(socket.AF_INET6), "2001:db8::1"), *v4("192.0.2.2"))
+    found = [await names.resolver.addresses("a.example", socket.AF_INET) for _ in range(4)]
+    assert found == [v4("192.0.2.1", "192.0.2.2"), v4("192.0.2.2", "192.0.2.1")] * 2
+
+
+async def test_a_dead_address_comes_last_for_a_while_and_then_one_dial_tries_it() -> None:
+    names = Names()
+    one, other = v4("192.0.2.1", "192.0.2.2")
+    names.answer = (one, other)
     await names.get()
-    names.resolver.answered("a.example", (int(socket.AF_INET), "192.0.2.3"))
-    names.now_s += AGE_S_MAX
-    assert await names.get() == v4("192.0.2.3", "192.0.2.1", "192.0.2.2")
+    names.resolver.failed("a.example", one)
+    assert {await names.get() for _ in range(4)} == {(other, one)}
+    names.now_s += SKIP_S
+    first = [(await names.get())[0] for _ in range(4)]
+    assert first.count(one) == 1
+    names.resolver.answered("a.example", one)
+    assert [(await names.get())[0] for _ in range(4)].count(one) == 2
+
+
+async def test_of_dead_addresses_alone_all_are_tried() -> None:
+    names = Names()
     names.answer = v4("192.0.2.1", "192.0.2.2")
-    names.now_s += AGE_S_MAX
-    assert await names.get() == v4("192.0.2.1", "192.0.2.2")
+    for address in await names.get():
+        names.resolver.failed("a.example", address)
+    assert set(await names.get()) == set(v4("192.0.2.1", "192.0.2.2"))
+
+
+async def test_what_is_current_is_asked_for_anew_without_a_dial() -> None:
+    names = Names()
+    assert names.resolver.current("a.example") == ()
+    await names.get()
+    names.answer = v4("192.0.2.2")
+    names.now_s += REFRESH_AFTER_S
+    assert names.resolver.current("a.example") == v4("192.0.2.1")
+    await asyncio.sleep(0)
+    assert names.resolver.current("a.example") == v4("192.0.2.2")
 
 
 async def test_a_name_that_no_target_has_is_forgotten() -> None:

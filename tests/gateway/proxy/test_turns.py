@@ -243,6 +243,32 @@ def test_interim_answers_have_a_bound(tmp_path: Path, more: int, status: bytes) 
         origin.close()
 
 
+def test_interim_answers_together_have_no_more_fields_than_two_heads(tmp_path: Path) -> None:
+    """A hundred of 510 different fields each, as often as somebody asks, stopped the worker for 75 ms and more."""
+    number = 510
+
+    def serve(connection: socket.socket) -> None:
+        head_of(connection)
+        for answer in range(3):
+            fields = b"".join(b"%x:%x\r\n" % (field, answer) for field in range(number))
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n" + fields + b"\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        head_of(connection)
+
+    async def test(running: Gateway) -> None:
+        reader, writer = await connected(running.port)
+        writer.write(b"GET /hints HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = await reader.readuntil(b"}")
+        assert data.count(b"HTTP/1.1 103") == 2
+        assert b"HTTP/1.1 502" in data
+
+    origin = Origin(serve)
+    try:
+        run(tmp_path, test, service("hints", origin.port, upstream={"retries": 0}))
+    finally:
+        origin.close()
+
+
 def test_who_does_not_read_its_answers_is_read_no_more(tmp_path: Path) -> None:
     """Refusals pile up in nobody's memory: the bytes that were read stop, and go on when it reads."""
     many = 200_000

@@ -20,7 +20,6 @@ WHERE_FROM = [
     b"X-Forwarded",
     b"X-Forwarded-Port",
     b"X-Forwarded-Server",
-    b"X-Forwarded-Prefix",
     b"X-Forwarded-Scheme",
     b"X-Forwarded-Ssl",
     b"X-Forwarded-By",
@@ -58,6 +57,7 @@ LOOKALIKES = [
     b"X_forwarded-for",
     b"x.forwarded.for",
     b"X!Forwarded~Proto",
+    b"X_Forwarded_Prefix",
     b"X_Forwarded_Host",
     b"X_Forwarded_User",
     b"X_Real_IP",
@@ -73,13 +73,14 @@ LOOKALIKES = [
     b"Max_Forwards",
     b"Access_Control_Request_Method",
 ]
-OURS = [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via", b"X-Request-Id"]
+OURS = [b"X-Forwarded-Prefix", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via", b"X-Request-Id"]
 
 
 def test_the_fields_of_a_plain_request(talk: Conversation) -> None:
     seen = talk.passes(head(b"Accept: */*", b"X-Request-Id: mine"))
     assert seen.raw == (
-        b"GET /x HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
+        b"GET /x HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n"
+        b"X-Forwarded-Prefix: /a\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
         b"Via: 1.1 tollgate\r\nX-Forwarded-Host: x\r\nX-Request-Id: mine\r\n\r\n"
     )
 
@@ -318,3 +319,41 @@ def test_the_target_of_a_base_path(talk: Conversation) -> None:
     assert talk.passes(head(line=b"GET /a/../b HTTP/1.1", host=b"Host: based.test")).start == b"GET /base/b"
     talk.upstream.reset()
     talk.refuses(head(line=b"GET /../b HTTP/1.1", host=b"Host: based.test"))
+
+
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        pytest.param([], "/a", id="none"),
+        pytest.param([b"X-Forwarded-Prefix: /outer"], "/outer/a", id="one"),
+        pytest.param([b"X-Forwarded-Prefix: /outer/"], "/outer/a", id="with a slash at its end"),
+        pytest.param([b"X-Forwarded-Prefix: /one, /two"], "/one/two/a", id="a list"),
+        pytest.param([b"X-Forwarded-Prefix: /one", b"x-forwarded-prefix: /two"], "/one/two/a", id="two fields"),
+        pytest.param([b"X-Forwarded-Prefix: //evil.example"], "/a", id="a host"),
+        pytest.param([b"X-Forwarded-Prefix: outer"], "/a", id="no path"),
+        pytest.param([b"X-Forwarded-Prefix: /"], "/a", id="a slash"),
+    ],
+)
+def test_what_a_trusted_proxy_stripped_comes_before_what_is_stripped_here(
+    trusting: Conversation, fields: list[bytes], told: str
+) -> None:
+    trusting.upstream.reset()
+    seen = trusting.passes(head(*fields))
+    assert seen.fields["x-forwarded-prefix"] == told
+    assert seen.raw.lower().count(b"x-forwarded-prefix") == 1
+
+
+def test_a_prefix_that_is_not_stripped_is_not_told(raw_upstream: RawUpstream, tmp_path: Path) -> None:
+    services = [service("a", raw_upstream.port), service("whole", raw_upstream.port, strip_path=False)]
+    raw_upstream.reset()
+    with worker(tmp_path, *services, trusted_proxies=["127.0.0.0/8"]) as running, Raw(running.port) as client:
+        # By one connection: what is told of one service is not told of the next.
+        for line, field, told in (
+            (b"GET /whole/x HTTP/1.1", b"A: 1", None),
+            (b"GET /a/x HTTP/1.1", b"A: 1", "/a"),
+            (b"GET /whole/x HTTP/1.1", b"A: 1", None),
+            (b"GET /whole/x HTTP/1.1", b"X-Forwarded-Prefix: /outer", "/outer"),
+            (b"GET /whole/x HTTP/1.1", b"A: 1", None),
+        ):
+            assert client.send(head(field, line=line)).answer()[0] == 200
+            assert raw_upstream.requests[-1].fields.get("x-forwarded-prefix") == told

@@ -158,3 +158,22 @@ def test_a_target_is_at_most_8_kib(talk: Conversation, extra: int, status: int) 
 def test_any_token_is_a_method_and_its_case_counts(talk: Conversation, method: bytes) -> None:
     """RFC 9110 9.1."""
     assert talk.passes(head(line=method + b" /a/x HTTP/1.1")).start == method + b" /x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"GET /a/" + b"x" * 33_000, id="path"),
+        pytest.param(b"GET /a/x?" + b"x" * 33_000, id="query"),
+        pytest.param(b"GET http://x/a/" + b"x" * 70_000, id="absolute form"),
+        pytest.param(b"GET /a/" + b"x" * 32_752, id="but for its end"),
+    ],
+)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_line_that_is_longer_than_a_head_may_be_is_414(talk: Conversation, line: bytes, is_whole: bool) -> None:
+    """RFC 9112 3: 414, not the 431 of fields, wherever the line is what is too long; at once, without its end too."""
+    talk.refuses(line + (b" HTTP/1.1\r\nHost: x\r\n\r\n" if is_whole else b" " * 32), 414)
+
+
+def test_a_line_that_ends_and_fields_that_do_not_are_431(talk: Conversation) -> None:
+    talk.refuses(b"GET /a/x HTTP/1.1\r\nA: " + b"x" * 33_000, 431)
