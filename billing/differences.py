@@ -46,7 +46,7 @@ def _of_account(account: Account, known: Row[Any]) -> Iterator[str]:
 def _of_instance(instance: InstanceSettings, known: Row[Any]) -> Iterator[str]:
     """By what it is billed, until it is released and taken up again."""
     charge = "payg" if getattr(instance.charge, "prepaid_months", None) is None else "prepaid"
-    pairs = [
+    pairs: list[tuple[str, Any, Any]] = [
         ("account", known.account, instance.account),
         ("type", known.type, instance.type),
         ("region", known.region, instance.region),

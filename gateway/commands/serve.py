@@ -77,10 +77,8 @@ def serve_command(wiring: Wiring) -> Callable[..., None]:
         # whose servers do not answer would hold up all others. Not in os.environ: workers have their own number.
         os.putenv("UV_THREADPOOL_SIZE", os.environ.get("UV_THREADPOOL_SIZE", _LOOP_THREADS))
 
-        how = {"take_over": take_over, "allow_past": allow_past}
-
         async def live() -> None:
-            await Control(path, settings, wiring, announce=_announce, **how).run()
+            await Control(path, settings, wiring, announce=_announce, take_over=take_over, allow_past=allow_past).run()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(live())
