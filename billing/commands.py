@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from billing.scenario import load_scenario
-from billing.simulation import run
 from config.errors import ConfigError
 from config.texts import escaped, escaped_json
 
@@ -18,6 +16,10 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="The output is JSON with or without it.")] = False,
 ) -> None:
     """Bill a scenario without a gateway: the same rating, ledger and deadlines on a virtual clock."""
+    # Here, as no other command needs them.
+    from billing.scenario import load_scenario
+    from billing.simulation import run
+
     try:
         document = run(load_scenario(scenario))
     except ConfigError as error:

@@ -36,7 +36,8 @@ class Enrolment:
                 if account.id not in known:
                     self._open(account, now)
                 self._desk.set_alert(account.id, account.alert_below, now)
-                self._credit_opening(account, now)
+                if not self._credit_opening(account, now):
+                    undone.append({"account": account.id, "reason": "an opening is credited once, and it was"})
         self._release_absent(now, undone)
         self._waiting = list(self._settings.instances)
         return undone + self.try_again(now)
@@ -79,11 +80,11 @@ class Enrolment:
             alert_below_e8=account.alert_below,
         )
 
-    def _credit_opening(self, account: Account, now: int) -> None:
-        """Once, by its key (DESIGN 1.2); a changed amount in the file does not pay a second time."""
+    def _credit_opening(self, account: Account, now: int) -> bool:
+        """Once, by its key (DESIGN 1.2). False: the file has another amount now, which does not pay a second time."""
         opening = account.opening
         if not (opening.cash or opening.gift or opening.income):
-            return
+            return True
         try:
             self._desk.top_up(
                 account.id,
@@ -96,6 +97,8 @@ class Enrolment:
         except Refused as refusal:
             if refusal.code != "idempotency_mismatch":
                 raise
+            return False
+        return True
 
     def _release_absent(self, now: int, undone: list[Document]) -> None:
         """What left the file is released; prepaid ones run on until they expire (P8)."""

@@ -15,6 +15,7 @@ from billing.accounts import SERVED
 from billing.books import open_books
 from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_of, hour_start, next_full_hour
 from billing.charging import skus_by_type
+from billing.differences import differences
 from billing.enrolment import Enrolment
 from billing.errors import LedgerFault, Refused
 from billing.explain import explanation
@@ -172,6 +173,16 @@ class Billing(OperatorDesk):
         self._current_terms(at)
         self._enrolment = Enrolment(self, settings)
         return {"refused": self._enrolment.carry_out(at)}
+
+    def differences(self, settings: Settings) -> list[str]:
+        """What of accounts and instances stays otherwise than the file has it."""
+        with transaction(self.engine) as connection:
+            return differences(connection, settings)
+
+    def settled_through(self) -> int | None:
+        """The last hour that was settled in its time; None: none was."""
+        with transaction(self.engine) as connection:
+            return read_settled_hour(connection) or None
 
     # What is shown
 

@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from loadtest.client import Tally, drive, get
+from loadtest.processes import stop_in_order
 
 CLOCK_RATE = 180  # An hour passes in 20 s.
 LEAD_S = 60  # Virtual seconds of the hour gone when the node starts.
@@ -120,15 +120,11 @@ def _until(ask: Callable[[], bool], what: str, seconds: float, tick: Callable[[]
         time.sleep(0.1)
 
 
-def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the node running, to look at its console.")] = False,
-) -> None:
-    """Real traffic through a shared and a dedicated instance, past their limits, to a bill that adds up."""
-    raise typer.Exit(run(keep))
-
-
 def run(keep: bool = False) -> int:
-    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C."""
+    """Runs the demo; returns the exit code. With ``keep`` the node runs on until Ctrl-C, SIGTERM, or until the terminal
+    is closed. However it ends, what it started ends too.
+    """
+    stop_in_order()
     console = Console()
     started = time.monotonic()
     with ExitStack() as stack:

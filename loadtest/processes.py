@@ -14,6 +14,7 @@ from typing import Final, Self
 
 START_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 10.0
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StartFailed(Exception):
@@ -93,9 +94,16 @@ class Processes:
 
 
 def stop_in_order() -> None:
-    """SIGTERM ends us as Ctrl-C does, and so do both where a shell had them ignored: what was started is ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """SIGTERM, and a terminal that is closed, end us as Ctrl-C does, also where a shell had them ignored: what was
+    started is ended. Once: a second one would end what ends the others."""
+
+    def stop(*_: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in _ENDING:
+        signal.signal(number, stop)
 
 
 def free_ports(count: int) -> list[int]:

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from config.errors import Fault
 from config.instants import parse_month
-from config.texts import is_plain, is_storable
+from config.texts import is_storable
+from gateway.admin.keys import KEY_CHARS_MAX, is_key
 from gateway.control.errors import Refusal
 
 # The largest service document the schema allows stays well below.
 BODY_BYTES_MAX: Final = 1024 * 1024
 DEPTH_MAX: Final = 32  # of lists and objects in each other; a service has six
-KEY_CHARS_MAX: Final = 200
 
 
 async def json_content(request: web.Request) -> Any:
@@ -46,11 +46,6 @@ def idempotency_key(request: web.Request) -> str | None:
         message = f"has to be 1 to {KEY_CHARS_MAX} characters, UTF-8, without control characters"
         raise Refusal("invalid", "the Idempotency-Key is not valid", [Fault("Idempotency-Key", message)])
     return key
-
-
-def is_key(text: str) -> bool:
-    """Whether it can be an Idempotency-Key."""
-    return 0 < len(text) <= KEY_CHARS_MAX and is_plain(text)
 
 
 def id_in_path(request: web.Request) -> str:

@@ -11,8 +11,8 @@ from aiohttp import web
 from gateway.admin import schemas
 from gateway.admin.answer import answer
 from gateway.admin.billing_schemas import SCHEMAS as BILLING_SCHEMAS
-from gateway.admin.body import KEY_CHARS_MAX
 from gateway.admin.events import BATCH, SINGLE
+from gateway.admin.keys import KEY_CHARS_MAX
 from metering.events import EVENTS_MAX
 
 _FILTERS: Final = {

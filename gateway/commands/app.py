@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO, cast
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from config.errors import ConfigError
 from config.texts import escaped, is_storable
@@ -22,6 +21,7 @@ from gateway.commands.finding import Finder
 from gateway.commands.instance import instances
 from gateway.commands.limits import limits
 from gateway.commands.pack import packs
+from gateway.commands.pipes import READER_GONE_STATUS, ReaderGone, Stdout, forget_stdout, open_streams
 from gateway.commands.restart import restart
 from gateway.commands.service import services
 from gateway.commands.usage import usage
@@ -38,7 +38,7 @@ def make_app(finder: Finder, commands: Mapping[str, Callable[..., Any] | typer.T
     app = typer.Typer(
         name="tollgate",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         help="An API gateway whose data plane meters itself, and bills by the hour.",
     )
@@ -49,6 +49,8 @@ def make_app(finder: Finder, commands: Mapping[str, Callable[..., Any] | typer.T
     ) -> None:
         context.obj = finder
         if show_version:
+            from importlib.metadata import version
+
             typer.echo(version("tollgate"))
             raise typer.Exit
 
@@ -78,8 +80,29 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         if not is_storable(word):
             _refuse(f"an argument is no UTF-8: {word}")
             return _USAGE
+    open_streams()
+    stdout = sys.stdout
+    sys.stdout = cast("TextIO", Stdout(stdout))
     try:
-        code = app(args=arguments, standalone_mode=True)
+        code = _outcome(app, arguments)
+        sys.stdout.flush()
+    except ReaderGone:
+        forget_stdout()
+        return READER_GONE_STATUS
+    except OSError as error:
+        # A full disk, say.
+        forget_stdout()
+        return _refuse(f"stdout: {error.strerror or error}")
+    finally:
+        sys.stdout = stdout
+    return code
+
+
+def _outcome(app: typer.Typer, arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(args=arguments, prog_name="tollgate", standalone_mode=True)
+    except ReaderGone:
+        raise
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ConfigError as error:
@@ -88,18 +111,25 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{refusal.code}: {refusal.detail}", *(f"  {fault}" for fault in refusal.faults))
     except (CommandError, ControlError) as error:
         return _refuse(str(error))
-    except SQLAlchemyError as error:
-        return _refuse(f"the store: {str(getattr(error, 'orig', None) or error).splitlines()[0]}")
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     except Exception as error:
+        if _is_of_store(error):
+            return _refuse(f"the store: {str(getattr(error, 'orig', None) or error).splitlines()[0]}")
         if os.environ.get(_DEBUG_VARIABLE):
             logging.getLogger(__name__).exception("an unforeseen error")
         return _refuse(f"an unforeseen error: {type(error).__name__}: {error} (set {_DEBUG_VARIABLE}=1 to see where)")
     return code or 0
 
 
+def _is_of_store(error: Exception) -> bool:
+    """Without an import of what most commands do not need: who raises it has imported it."""
+    exceptions = sys.modules.get("sqlalchemy.exc")
+    return exceptions is not None and isinstance(error, exceptions.SQLAlchemyError)
+
+
 def _refuse(*lines: str) -> int:
-    for line in lines:
-        sys.stderr.write(f"tollgate: {escaped(line)}\n")
+    with contextlib.suppress(OSError):  # Nobody reads it.
+        for line in lines:
+            sys.stderr.write(f"tollgate: {escaped(line)}\n")
     return _REFUSED

@@ -12,7 +12,6 @@ from gateway.commands.options import Account, Admin, Config, Json, Month, desk
 from gateway.commands.output import Column, bytes_text, print_csv, print_json, print_table
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
-from gateway.statement.page import statement_page
 
 Document = dict[str, Any]
 
@@ -86,6 +85,8 @@ def bill(
             print_csv([(name, lambda row, name=name: row[name]) for name in names], rows)  # type: ignore[misc]
             return
         if as_html and month is not None:
+            from gateway.statement.page import statement_page
+
             sys.stdout.write(statement_page(asked.statement(month, Filter(account=account))))
             return
         billed = asked.bills(filter)

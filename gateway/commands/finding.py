@@ -6,19 +6,19 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from config.loading import load_settings
-from config.schema import Settings
 from gateway.admin.token import VARIABLE, read_token
 from gateway.commands.desk import Desk
-from gateway.commands.remote import RemoteDesk
 from gateway.control.lock import is_held
+
+if TYPE_CHECKING:
+    from config.schema import Settings
 
 ADMIN_VARIABLE: Final = "TOLLGATE_ADMIN"
 DEFAULT_ADMIN: Final = "http://127.0.0.1:8081"
 
-OpenStore = Callable[[Settings], AbstractContextManager[Desk]]
+OpenStore = Callable[["Settings"], AbstractContextManager[Desk]]
 
 
 class Finder:
@@ -30,7 +30,7 @@ class Finder:
     @contextmanager
     def desk(self, admin: str | None, config: Path | None) -> Iterator[Desk]:
         """Raises ConfigError, NodeUnreachable, and what the store raises."""
-        settings = None if config is None else load_settings(config)
+        settings = None if config is None else _settings_of(config)
         data_dir = None if settings is None else Path(settings.node.data_dir)
         token = os.environ.get(VARIABLE) if data_dir is None else read_token(data_dir)
         url = admin or os.environ.get(ADMIN_VARIABLE)
@@ -41,7 +41,16 @@ class Finder:
                     yield desk
                 return
             url = _url(settings)
+        from gateway.commands.remote import RemoteDesk
+
         yield RemoteDesk(url or DEFAULT_ADMIN, token)
+
+
+def _settings_of(config: Path) -> Settings:
+    # Here, as half a second of CPU goes into what a file may say, and a node that runs is asked without it.
+    from config.loading import load_settings
+
+    return load_settings(config)
 
 
 def _url(settings: Settings) -> str:

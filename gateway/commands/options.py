@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.admin.body import KEY_CHARS_MAX, is_key
+from gateway.admin.keys import KEY_CHARS_MAX, is_key
 from gateway.commands.desk import Desk
 from gateway.commands.finding import ADMIN_VARIABLE, Finder
 

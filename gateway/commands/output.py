@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -9,9 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from config.texts import cell, escaped, escaped_json
 
@@ -31,6 +29,11 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[Column], items: Iterable[Document], title: str | None = None) -> None:
+    # Here, as many commands print no table.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     # A pipe has no width: there, lines are as long as they are.
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False)
     shown = None if title is None else Text(escaped(title), style="table.title")
@@ -54,7 +57,8 @@ def print_csv(columns: Sequence[tuple[str, Callable[[Document], Any]]], items: I
 
 def say(text: str) -> None:
     """To a person, beside the data."""
-    typer.echo(escaped(text), err=True)
+    with contextlib.suppress(OSError):  # Nobody reads it.
+        typer.echo(escaped(text), err=True)
 
 
 def _text(value: Any) -> str:

@@ -7,11 +7,12 @@ import typer
 from gateway.commands.errors import NodeUnreachable
 from gateway.commands.options import Admin, Config, Json, desk
 from gateway.commands.output import print_json, say
-from gateway.commands.remote import RemoteDesk
 
 
 def restart(context: typer.Context, json: Json = False, admin: Admin = None, config: Config = None) -> None:
     """Replace every worker by a fresh one, one at a time in each pool; no request and no connection is lost."""
+    from gateway.commands.remote import RemoteDesk
+
     with desk(context, admin, config) as asked:
         if not isinstance(asked, RemoteDesk):
             raise NodeUnreachable("no node runs on this data_dir: there is nothing to restart")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from config.documents import FILE_BYTES_MAX, parse_document, read_document, unclear_in
 from config.errors import ConfigError, Fault
 from gateway.commands.options import Account, Admin, Config, Json, desk
 from gateway.commands.output import Column, print_json, print_table, say
@@ -79,6 +78,8 @@ def remove(
 
 
 def _read(file: Path) -> dict[str, Any]:
+    from config.documents import FILE_BYTES_MAX, parse_document, read_document, unclear_in
+
     if str(file) == "-":
         document = parse_document(sys.stdin.buffer.read(FILE_BYTES_MAX + 1), "-")
     else:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from config.schema import Settings
+from gateway.control.errors import StartError
 from gateway.control.limit_view import LimitView
 from gateway.control.office import Office
+from gateway.control.past import require_not_past
 from gateway.control.ports import Wiring
 from gateway.control.run_files import RunFiles
 from gateway.control.snapshot import CompiledServices, compile_snapshots
@@ -43,11 +45,23 @@ class Bookkeeper:
     Other threads may read these.
     """
 
-    def __init__(self, settings: Settings, wiring: Wiring, run_files: RunFiles, *, take_over: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        wiring: Wiring,
+        run_files: RunFiles,
+        *,
+        take_over: bool = False,
+        allow_past: bool = False,
+    ) -> None:
+        """Raises StartError where the clock lies before what is billed, unless ``allow_past``."""
         data_dir = Path(settings.node.data_dir)
         self.settings = settings
+        self._run_files = run_files
         self.files = SnapshotFiles(data_dir)
         self.store = Store(settings, wiring, take_over=take_over)
+        if not allow_past:
+            self._require_not_past()
         self.limits = LimitView(self.files, self.store.clock, settings.billing.timezone)
         self.store.office.limit_rows = self.limits.rows
         self.entitlements: Mapping[str, bool] = {}
@@ -57,11 +71,17 @@ class Bookkeeper:
         self.watched: tuple[Watched, ...] = ()
         self.findings: Sequence[str] = ()  # of the last reconciliation
         self._reconciled_at: float | None = None
-        self._run_files = run_files
         self._compiled_from: tuple[Settings, int, Mapping[str, bool]] | None = None
         self._compiled_services = CompiledServices()
         self._snapshots: dict[str, Snapshot] = {}
         self.take_up(settings)
+
+    def _require_not_past(self) -> None:
+        try:
+            require_not_past(self.store.clock.now(), self.store.biller.settled_through())
+        except StartError:
+            self.close()
+            raise
 
     def take_up(self, settings: Settings) -> None:
         """Go by these settings from here on: accounts, instances and services follow them."""

@@ -70,6 +70,7 @@ class Control:
         worker_command: Sequence[str] = WORKER_COMMAND,
         *,
         take_over: bool = False,
+        allow_past: bool = False,
     ) -> None:
         """Raises StartError where the data_dir is another user's."""
         open_data_dir(settings.node.data_dir, settings.store.url)
@@ -87,7 +88,7 @@ class Control:
         self._gone_writers: list[str] = []
         self._thread = StoreThread()
         self._beats = StoreThread()  # a settlement may hold up the other for longer than a heartbeat may be late
-        self._take_over = take_over
+        self._how = {"take_over": take_over, "allow_past": allow_past}
         self._store_jobs: list[asyncio.Task[None]] = []
         self._is_lost = False
         self._run_files = RunFiles(self._data_dir)
@@ -115,7 +116,7 @@ class Control:
         with await self._lock():
             try:
                 self._books = await self._thread.run(
-                    Bookkeeper, self._settings, self._wiring, self._run_files, take_over=self._take_over
+                    Bookkeeper, self._settings, self._wiring, self._run_files, **self._how
                 )
                 try:
                     await self._serve()

@@ -60,7 +60,7 @@ def instance_documents(
         # Released, or left the file, or it was bought and the file leaves it no place: nothing of it is configured.
         blank = {"limits": {"instance": None, "service": None, "route": None}, "services": 0, "services_max": 0}
         why = (not_served or {}).get(known["id"])
-        rest: dict[str, Any] = {"serving": False, "not_served": why, "body_max": None, "sla": None, "entries": []}
+        rest: Document = {"serving": False, "not_served": why, "body_max": None, "sla": None, "entries": []}
         found.append({**known, **blank, **rest})
     return found
 

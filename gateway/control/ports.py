@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Engine
+if TYPE_CHECKING:
+    # Whoever is handed in has them; the command line is up sooner without.
+    from sqlalchemy import Engine
 
-from config.catalog import Catalog
-from config.prices import PriceBook
-from config.schema import Settings
-from metering.clock import Clock
+    from config.catalog import Catalog
+    from config.prices import PriceBook
+    from config.schema import Settings
+    from metering.clock import Clock
 
 Document = dict[str, Any]
 
@@ -24,6 +26,14 @@ class Biller(Protocol):
 
     def sync(self, settings: Settings, now: float) -> Document:
         """Take up the declared accounts and instances; {"refused": [{"instance", "reason"}]}."""
+        ...
+
+    def differences(self, settings: Settings) -> list[str]:
+        """In words: what of accounts and instances stays otherwise than the file has it."""
+        ...
+
+    def settled_through(self) -> int | None:
+        """The last hour that was settled in its time; None: none was."""
         ...
 
     def settle(self, now: float, ready: Callable[[int], bool]) -> object:

@@ -98,6 +98,8 @@ class Store:
             else:
                 # What cannot be paid is tried again at every tick.
                 _log.error("instance %s is not served: %s", refused["instance"], refused["reason"])
+        for difference in self.biller.differences(settings):
+            _log.warning("not taken up: %s", difference)
         for fault in self.instances.follow(instances) + self.book.follow(services):
             _log.error("not served: %s", fault)
         self.office.settings, self._followed = joined, self.instances.revision

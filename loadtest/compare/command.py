@@ -8,17 +8,19 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from loadtest.compare.audit import Check, audit
 from loadtest.compare.plan import NAMES, Run, plan
-from loadtest.compare.recording import Recorder
-from loadtest.compare.series import total
+
+if TYPE_CHECKING:
+    # The command line has this group whichever command it is about.
+    from rich.console import Console
+    from rich.table import Table
+
+    from loadtest.compare.audit import Check
+    from loadtest.compare.recording import Recorder
 
 OUT: Final = Path("loadtest/out/compare")
 _NEEDED: Final = ("locust", "matplotlib", "websocket")
@@ -81,6 +83,8 @@ def node() -> None:
 
 def run(out: Path, runs: list[Run]) -> int:
     """0, or 1 where something does not add up or could not be run."""
+    from rich.console import Console
+
     from loadtest.compare.load import LoadFailed
     from loadtest.compare.node import NotInTime
     from loadtest.processes import StartFailed, stop_in_order
@@ -103,9 +107,14 @@ def run(out: Path, runs: list[Run]) -> int:
 
 def _compare(console: Console, out: Path, runs: list[Run]) -> tuple[list[Check], Path]:
     # Here, because Locust and matplotlib come with an extra.
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from loadtest.compare import plots, report
+    from loadtest.compare.audit import audit
     from loadtest.compare.load import drive
     from loadtest.compare.node import Node
+    from loadtest.compare.recording import Recorder
+    from loadtest.compare.series import total
     from loadtest.processes import Processes
 
     done: list[tuple[Run, dict[str, Recorder], Path]] = []
@@ -158,6 +167,8 @@ def _figures(done: list[tuple[Run, dict[str, Recorder], Path]], checks: list[Che
 
 
 def audit_table(checks: list[Check]) -> Table:
+    from rich.table import Table
+
     table = Table(title="Does it add up?", title_justify="left")
     for column in ("", "outside", "tollgate", ""):
         table.add_column(column, justify="right" if column else "left")

@@ -158,7 +158,9 @@ def test_a_node_refuses_what_does_not_fit_and_starts_with_what_does(tmp_path: Pa
         running.stop()
         running._command = [sys.executable, "-c", SMALL_NODE.format(5)]
         running.restart()
-        assert {one["id"] for one in running.call("GET", "/v1/services")[1]["items"]} == {"orders", "checkout", "small"}
+        listed = {one["id"]: one["not_served"] for one in running.call("GET", "/v1/services")[1]["items"]}
+        assert {id for id, reason in listed.items() if reason is None} == {"orders", "checkout", "small"}
+        assert "5 limits" in listed["fits"]
         assert "not served: services.json: fits: pool shared has room for 5 limits" in running.log.read_text()
         kept = json.loads((tmp_path / "data" / "services.json").read_bytes())["services"]
         assert {one["id"] for one in kept} == {"fits", "small"}
