@@ -145,6 +145,9 @@ class Notify(Strict):
 
     email: MailAddress | None = None
     webhook: ReceiverUrl | None = None
+    emails: Many[MailAddress] = Field(default=(), max_length=32)  # more of them; each is sent to by itself
+    webhooks: Many[ReceiverUrl] = Field(default=(), max_length=32)
+    language: Literal["en", "zh"] = "en"
 
 
 class Smtp(Strict):
