@@ -241,11 +241,12 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             return views.instance_documents(connection, account)
 
-    def focus(self, account: str, month: str) -> list[Document]:
+    def focus(self, account: str, month: str, now: float | None = None) -> list[Document]:
         """The rows of the FOCUS export of one invoice. Raises Refused("not_found")."""
         with transaction(self.engine) as connection:
             store.require_account(connection, account)
-            return list(focus_rows(connection, account, month, self.calendar))
+            regions = {id: region.name for id, region in self.catalog.regions.items()}
+            return list(focus_rows(connection, account, month, self.calendar, regions, self._shown_at(now)))
 
     def explain(self, line: int, now: float | None = None) -> Document:
         """What stands behind a bill line. Raises Refused("not_found")."""
