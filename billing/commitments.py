@@ -92,7 +92,7 @@ def _of_pack(id: str, parts: Sequence[Pack], orders: Sequence[RowMapping]) -> It
 def _gives_back(order: RowMapping, purchase: RowMapping) -> bool:
     """An instance may have the pack's name."""
     is_after = order["kind"] == "refund" and order["id"] > purchase["id"]
-    return is_after and -order["list_e8"] == purchase["list_e8"] - purchase["voucher_e8"]
+    return bool(is_after and -order["list_e8"] == purchase["list_e8"] - purchase["voucher_e8"])
 
 
 def _split(amount_e8: int, parts: int) -> list[int]:

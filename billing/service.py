@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, select
 
-from billing import ledger, outbox, reconcile, store, tables, views
+from billing import account_ledger, ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.books import open_books
 from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_of, hour_start, next_full_hour
@@ -252,6 +252,14 @@ class Billing(OperatorDesk):
         """What stands behind a bill line. Raises Refused("not_found")."""
         with transaction(self.engine) as connection:
             return explanation(connection, line, self.calendar, self._shown_at(now))
+
+    def transfers(
+        self, account: str, begins: int | None = None, ends: int | None = None, after: int = 0
+    ) -> tuple[list[Document], int | None]:
+        """The account's transfers (account_ledger.py), and the id to go on after. Raises Refused("not_found")."""
+        with transaction(self.engine) as connection:
+            store.require_account(connection, account)
+            return account_ledger.transfers(connection, account, begins, ends, after)
 
     def statement(self, account: str, month: str, now: float | None = None) -> Document:
         at = self._shown_at(now)

@@ -102,6 +102,9 @@ class BillingSettings(Strict):
     price_book: PathText = "usd"
     timezone: Timezone = "Asia/Shanghai"
     egress_basis: Literal["application", "wire"] = "application"
+    # On statements: who bills, with address and tax number; and what is to be said of taxes. They are not computed.
+    seller: Text | None = None
+    tax: Text | None = None
 
 
 class ClockSettings(Strict):

@@ -163,6 +163,19 @@ def test_rows_are_by_the_rules_and_add_up(seed: int) -> None:
     assert all(len(of_price) == 1 for price, of_price in skus.items() if price is not None)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_statements_add_up_and_each_begins_where_the_one_before_ended(seed: int) -> None:
+    life = Life(seed)
+    balance = Decimal()
+    for month in life.months():
+        page = life.billing.statement("a", month, END)
+        assert Decimal(page["opening_balance"]) == balance
+        paid_in = sum(Decimal(one[bucket]) for one in page["top_ups"] for bucket in ("cash", "income", "gift"))
+        balance += paid_in - Decimal(page["total"]) + Decimal(page["vouchers"])
+        assert Decimal(page["closing_balance"]) == balance
+    assert balance == Decimal(page["balance"])
+
+
 def test_histories_have_every_kind_of_row() -> None:
     """Else the rules were held against too little."""
     rows = [row for seed in range(25) for row in Life(seed).rows()]
