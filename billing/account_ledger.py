@@ -4,10 +4,9 @@ A balance of a statement counts each bill with its month, whenever the hour came
 are what lies between its two balances.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, or_, select, text
+from sqlalchemy import Connection, RowMapping, or_, select, text
 
 from billing import tables
 from billing.ledger import wallet_id
@@ -40,7 +39,7 @@ def transfers(
     return found, found[-1]["id"] if len(rows) > TRANSFERS_MAX else None
 
 
-def _document(row: Mapping[str, Any]) -> Document:
+def _document(row: RowMapping) -> Document:
     """`debit` and `credit`: a bucket of the account, or one of the currency's own wallets."""
     kind = row["journal"].partition(":")[0]
     ends = {end: row[end].rpartition(":")[2] for end in ("debit", "credit")}

@@ -23,6 +23,7 @@ from billing.instances import InstanceState
 from billing.operator import OperatorDesk
 from billing.price_rows import add_price, enter_basis, enter_prices, read_basis, read_prices
 from billing.prices import CALLS, EGRESS
+from billing.quiet import quiet_until
 from billing.rating import Tier
 from billing.settlement import (
     last_ready_hour,
@@ -142,6 +143,12 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             candidates = [store.next_due_at(connection), next_settlement_at(connection)]
         return min((instant for instant in candidates if instant is not None), default=None)
+
+    def quiet_until(self) -> tuple[int | None, int | None]:
+        """A full hour up to which all hours may be settled together (quiet.py), and the next instant at which anything
+        else happens by itself."""
+        with transaction(self.engine) as connection:
+            return quiet_until(connection, self.calendar), store.next_due_at(connection)
 
     def _pass_deadlines(self, accounts: Sequence[str], at: int, failures: dict[str, Exception]) -> None:
         def act(connection: Connection, accounts: Sequence[str]) -> int:

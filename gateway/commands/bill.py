@@ -109,7 +109,7 @@ def bill(
         for statement, numbered in zip(document["bills"].values(), lines, strict=True):
             statement["lines"] = numbered
     if as_csv:
-        columns = [(name, lambda line, name=name: line.get(name)) for name in _CSV_COLUMNS]  # type: ignore[misc]
+        columns = [(name, lambda line, name=name: line.get(name)) for name in _CSV_COLUMNS]
         print_csv(columns, _lines(accounts))
         return
     for id, document in accounts.items():
