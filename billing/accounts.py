@@ -68,9 +68,22 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What happens to the account by itself unless somebody pays, and when."""
+
+    kind: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
+    """With how the account stood at that instant; `threshold_e8` is its own, for alerts (B49, B53)."""
+
     at: int
     kind: str
+    balance_e8: int
+    threshold_e8: int | None
+    next: Step | None
 
 
 @dataclass(slots=True)
@@ -113,6 +126,10 @@ class Account:
         transition = Transition(now, self.state, state)
         self.state, self.state_at = state, now
         return transition
+
+    def next_step(self) -> Step | None:
+        deadline, after = self.deadline(), TRANSITIONS.get((self.state, Happening.DEADLINE))
+        return None if deadline is None or after is None else Step(NOTIFICATIONS[after], deadline)
 
     def deadline(self) -> int | None:
         """When the present state ends by itself, or None."""

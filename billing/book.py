@@ -93,7 +93,7 @@ class Book:
         self.transit(happening, now)
         if self.account.owes_alert(self.wallet.available_e8, now, self.calendar):
             self.account.alerted_on = self.calendar.day_of(now)
-            self.news.notifications.append(Notification(now, BALANCE_ALERT))
+            self._tell(BALANCE_ALERT, now)
 
     def note_event(self, now: int) -> None:
         """The first one starts the balance alerts (P12)."""
@@ -112,7 +112,11 @@ class Book:
             for instance in self.instances.values():
                 instance.clocked_to = now
         self.news.transitions.append(transition)
-        self.news.notifications.append(Notification(now, transition.notification))
+        self._tell(transition.notification, now)
+
+    def _tell(self, kind: str, now: int) -> None:
+        one = self.account
+        self.news.notifications.append(Notification(now, kind, self.wallet.total_e8, one.alert_e8, one.next_step()))
 
     def clock_to(self, instant: int) -> None:
         """Count the seconds of running instances up to an instant, by hour (B41, X29)."""

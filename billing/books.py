@@ -106,7 +106,9 @@ class Books:
             new[tables.transition] += [
                 {**owner, "at": t.at, "before": t.before.value, "after": t.after.value} for t in news.transitions
             ]
-            new[tables.outbox] += [{**owner, "at": n.at, "kind": n.kind, "payload": "{}"} for n in news.notifications]
+            new[tables.outbox] += [
+                {**owner, **rows.notification_row(told, account.currency)} for told in news.notifications
+            ]
             present[tables.account][account.id] = rows.account_row(account, book.acts, book.due_at(now))
             present[tables.pack] |= {pack.key: rows.pack_row(pack) for pack in book.packs}
             present[tables.voucher] |= {voucher.key: rows.voucher_row(voucher) for voucher in book.vouchers}

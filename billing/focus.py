@@ -1,14 +1,17 @@
 """The FOCUS export of a bill: Cost and Usage rows after FOCUS 1.4 (RULES B.1). Money with 8 decimals, periods in UTC
 with exclusive ends. The rows of one InvoiceId add up to what of it is paid from cash and income: vouchers and gifts
-are credits."""
+are credits. Packs are commitment discounts (`commitments.py`), prepaid terms are purchases."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, select
 
 from billing import tables
-from billing.calendar import LocalCalendar, hour_of
+from billing.calendar import LocalCalendar
+from billing.commitments import Commitment, commitments
+from billing.focus_orders import ordered
+from billing.focus_values import PACK_UNITS, commitment_columns, costs
 from billing.rounding import R
 from billing.views import Document, bill_rows, hour_text, unit_price_text
 from config.instants import instant_text
@@ -23,8 +26,10 @@ MANDATORY: Final = (
     "ServiceCategory", "ServiceName", "ServiceProviderName",
 )  # fmt: skip
 CONDITIONAL: Final = (
-    "ConsumedQuantity", "ConsumedUnit", "InvoiceId", "ListUnitPrice", "PricingCategory", "RegionId", "ResourceId",
-    "ResourceType", "SkuId", "SkuPriceId", "x_Hour", "x_PackId", "x_Tier",
+    "ChargeFrequency", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
+    "CommitmentDiscountQuantity", "CommitmentDiscountStatus", "CommitmentDiscountType", "CommitmentDiscountUnit",
+    "ConsumedQuantity", "ConsumedUnit", "InvoiceId", "ListUnitPrice", "PricingCategory", "RegionId", "RegionName",
+    "ResourceId", "ResourceType", "SkuId", "SkuPriceId", "x_Hour", "x_PackId", "x_Tier",
 )  # fmt: skip
 COLUMNS: Final = MANDATORY + CONDITIONAL
 _PROVIDER = "tollgate"
@@ -43,8 +48,16 @@ _WORDS: Final = {
 _QUANTITY_DIGITS = 12
 
 
-def focus_rows(connection: Connection, account: str, month: str, calendar: LocalCalendar) -> Iterator[Document]:
-    """The rows of one account's invoice of a local month: usage, purchases and refunds, credits."""
+def focus_rows(
+    connection: Connection,
+    account: str,
+    month: str,
+    calendar: LocalCalendar,
+    regions: Mapping[str, str] | None = None,
+    now: int = 0,
+) -> Iterator[Document]:
+    """The rows of one account's invoice of a local month: usage, purchases and refunds, what packs that ended by `now`
+    had left, credits. `regions`: names by id."""
     currency = connection.execute(select(tables.account.c.currency).where(tables.account.c.id == account)).scalar_one()
     begins, ends = calendar.month_bounds(month)
     common = {
@@ -61,98 +74,97 @@ def focus_rows(connection: Connection, account: str, month: str, calendar: Local
         "ServiceName": "API Gateway",
         "InvoiceId": f"{account}-{month}",
     }
-    pack_costs = _pack_costs(connection, account)
-    for row in bill_rows(connection, account, month):
-        yield {**common, **_usage(row, pack_costs)}
-    orders = tables.orders.c
-    query = select(tables.orders).where(orders.account == account, orders.at >= begins, orders.at < ends)
-    for order in connection.execute(query.order_by(orders.id)).mappings():
-        if order["list_e8"]:
-            yield {**common, **_order(order)}
-    for name, credit_e8 in _credits(connection, account, month, begins, ends):
-        if credit_e8:
-            yield {
-                **common,
-                **_costs(-credit_e8, -credit_e8, -credit_e8),
-                "ChargeCategory": "Credit",
-                "ChargeDescription": f"{name} applied",
-                "ChargePeriodStart": instant_text(begins),
-                "ChargePeriodEnd": instant_text(ends),
-            }
+    packs = commitments(connection, account)
+    specs = _specs(connection, account)
+    rows = [_usage(row, packs, specs) for row in bill_rows(connection, account, month)]
+    rows += ordered(connection, account, begins, ends, calendar, packs.values())
+    rows += [row for one in packs.values() for row in _unused(one, begins, ends, now)]
+    rows += _credited(connection, account, month, begins, ends)
+    for row in rows:
+        yield {**common, **row, "RegionName": (regions or {}).get(str(row.get("RegionId")), row.get("RegionId"))}
 
 
-def _costs(billed_e8: int, list_e8: int, effective_e8: int) -> Document:
-    """No prices are negotiated: what is contracted is the list."""
-    return {
-        "BilledCost": format_e8(billed_e8),
-        "ListCost": format_e8(list_e8),
-        "ContractedCost": format_e8(list_e8),
-        "EffectiveCost": format_e8(effective_e8),
-    }
-
-
-def _usage(row: RowMapping, pack_costs: Mapping[int, tuple[int, int]]) -> Document:
+def _usage(row: RowMapping, packs: Mapping[int, Commitment], specs: Mapping[str, str]) -> Document:
+    if row["cover"] == "adjust":
+        return {**_of_line(row), "ChargeCategory": "Adjustment", "ChargeFrequency": "One-Time"}
     consumed, priced = _UNITS[row["meter"]]
-    effective_e8 = row["amount_e8"]
-    if row["cover"] == "pack":
-        price_e8, total = pack_costs[row["pack"]]
-        effective_e8 = R(row["quantity"], price_e8, total)
-    is_adjustment = row["cover"] == "adjust"
-    sku = f"{row['meter']}:{row['region']}"
+    pack = packs.get(row["pack"])
+    # The same whatever it costs, and from when to when: FOCUS wants it to outlive a price.
+    spec = [specs.get(row["instance"], "-")] if row["cover"] == "instance" else []
+    sku = ":".join([row["meter"], *spec, row["region"]])
+    usage = {
+        **_of_line(row),
+        "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based",
+        "PricingQuantity": _ratio(row["quantity"], row["per"]),
+        "PricingUnit": priced,
+        "PricingCategory": "Committed" if pack else "Standard",
+        "ConsumedQuantity": str(row["quantity"]),
+        "ConsumedUnit": consumed,
+        "ListUnitPrice": unit_price_text(row["unit_price_e8"]),
+        "SkuId": sku,
+        "SkuPriceId": sku if row["tier"] is None else f"{sku}:tier{row['tier']}",
+    }
+    if pack is None:
+        return usage | ({"EffectiveCost": format_e8(0)} if row["cover"] == "free" else {})
+    effective = {"EffectiveCost": format_e8(pack.by_line[row["id"]])}
+    return usage | effective | commitment_columns(pack, row["quantity"], "Used")
+
+
+def _of_line(row: RowMapping) -> Document:
     return {
-        **_costs(row["amount_e8"], row["list_e8"], effective_e8),
-        "ChargeCategory": "Adjustment" if is_adjustment else "Usage",
+        **costs(row["amount_e8"], row["list_e8"], row["amount_e8"]),
         "ChargeClass": "Correction" if row["corrects_month"] else None,
         "ChargeDescription": row["reason"] or f"{_WORDS[row['meter']]} of {row['instance']}",
         "ChargePeriodStart": hour_text(row["hour"]),
         "ChargePeriodEnd": hour_text(row["hour"] + 1),
-        "PricingQuantity": None if is_adjustment else _ratio(row["quantity"], row["per"]),
-        "PricingUnit": None if is_adjustment else priced,
-        "PricingCategory": None if is_adjustment else "Standard",
-        "ConsumedQuantity": None if is_adjustment else str(row["quantity"]),
-        "ConsumedUnit": None if is_adjustment else consumed,
-        "ListUnitPrice": None if is_adjustment else unit_price_text(row["unit_price_e8"]),
         "RegionId": row["region"],
         "ResourceId": row["instance"],
         "ResourceType": "API gateway instance",
-        "SkuId": sku,
-        "SkuPriceId": f"{sku}:{row['price']}:{row['tier'] or 1}" if row["price"] is not None else sku,
         "x_Hour": hour_text(row["hour"]),
         "x_PackId": row["pack_id"],
         "x_Tier": None if row["tier"] is None else str(row["tier"]),
     }
 
 
-def _order(order: RowMapping) -> Document:
-    """A pack's cost is effective where it is drawn, hour by hour; an instance's where it is paid."""
-    hour = hour_of(order["at"])
-    unit = {"pack": "Packs", "refund": "Refunds"}.get(order["kind"], "Instance terms")
-    effective_e8 = 0 if order["kind"] == "pack" else order["list_e8"]
-    return {
-        **_costs(order["list_e8"], order["list_e8"], effective_e8),
-        "ChargeCategory": "Purchase",
-        "ChargeDescription": f"{'Refund' if order['kind'] == 'refund' else 'Purchase'} of {order['ref']}",
+def _unused(one: Commitment, begins: int, ends: int, now: int) -> Iterator[Document]:
+    """What nobody drew until a pack ended: then its cost is effective. Once, in the month of its end."""
+    hour = one.ended_hour(now)
+    if hour is None or not begins <= hour * 3600 < ends or not one.unused_e8:
+        return
+    left = one.pack.left
+    yield {
+        **costs(0, 0, one.unused_e8),
+        **commitment_columns(one, left, "Unused"),
+        "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based",
+        "ChargeDescription": f"Unused rest of {one.pack.id}",
         "ChargePeriodStart": hour_text(hour),
         "ChargePeriodEnd": hour_text(hour + 1),
-        "PricingQuantity": "1",
-        "PricingUnit": unit,
+        "PricingQuantity": str(left),
+        "PricingUnit": PACK_UNITS[one.pack.meter],
         "PricingCategory": "Committed",
-        "ListUnitPrice": format_e8(order["list_e8"]),
-        "ResourceId": order["ref"],
-        "ResourceType": "Resource pack" if order["kind"] == "pack" else None,
-        "SkuId": f"{order['kind']}:{order['ref']}",
-        "SkuPriceId": f"{order['kind']}:{order['ref']}",
+        "ListUnitPrice": "0",
+        "ResourceId": one.pack.id,
+        "ResourceType": "Resource pack",
+        "SkuId": one.sku,
+        "SkuPriceId": f"{one.sku}:unused",
+        "x_PackId": one.pack.id,
     }
 
 
-def _pack_costs(connection: Connection, account: str) -> dict[int, tuple[int, int]]:
-    """Price and quantity of each pack; a refunded or given one costs nothing."""
-    pack, orders = tables.pack.c, tables.orders.c
-    paid = (orders.account == pack.account) & (orders.ref == pack.id) & (orders.kind == "pack")
-    query = select(pack.key, func.coalesce(orders.list_e8, 0), pack.total).outerjoin_from(
-        tables.pack, tables.orders, paid
-    )
-    return {key: (price_e8, total) for key, price_e8, total in connection.execute(query.where(pack.account == account))}
+def _credited(connection: Connection, account: str, month: str, begins: int, ends: int) -> Iterator[Document]:
+    for name, credit_e8 in _credits(connection, account, month, begins, ends):
+        if credit_e8:
+            yield {
+                **costs(-credit_e8, -credit_e8, -credit_e8),
+                # More may come back, by refunds and adjustments, than was used: that is no credit.
+                "ChargeCategory": "Credit" if credit_e8 > 0 else "Adjustment",
+                "ChargeFrequency": "One-Time",
+                "ChargeDescription": f"{name} {'applied' if credit_e8 > 0 else 'given back'}",
+                "ChargePeriodStart": instant_text(begins),
+                "ChargePeriodEnd": instant_text(ends),
+            }
 
 
 def _credits(connection: Connection, account: str, month: str, begins: int, ends: int) -> Iterator[tuple[str, int]]:
@@ -165,6 +177,13 @@ def _credits(connection: Connection, account: str, month: str, begins: int, ends
             orders.account == account, orders.at >= begins, orders.at < ends
         )
         yield name, connection.execute(of_bills).scalar_one() + connection.execute(of_orders).scalar_one()
+
+
+def _specs(connection: Connection, account: str) -> dict[str, str]:
+    """Of dedicated instances: each spec has prices of its own."""
+    instance = tables.instance.c
+    query = select(instance.id, instance.spec).where(instance.account == account, instance.spec.is_not(None))
+    return {id: str(spec) for id, spec in connection.execute(query)}
 
 
 def _ratio(quantity: int, per: int) -> str:

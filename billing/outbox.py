@@ -1,10 +1,11 @@
 """Notifications that wait to be sent, and what became of each (RULES C.5). Written by the transaction that decides on
 them; sent later, by whoever asks for them here, as often as it takes. Times are the machine's own, epoch seconds."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from billing import tables
 from billing.upsert import ignore_rows
@@ -34,6 +35,7 @@ _first = (_delivery.attempts, _outbox.id)
 _ranked = (
     select(
         tables.outbox,
+        _delivery.channel,
         _delivery.attempts,
         tables.account.c.state,
         func.row_number().over(partition_by=_outbox.account, order_by=_first).label("place"),
@@ -41,7 +43,11 @@ _ranked = (
     .join(tables.delivery, _delivery.notification == _outbox.id)
     .join(tables.account, tables.account.c.id == _outbox.account)
     .where(_outbox.sent_at.is_(None), _delivery.ended_at.is_(None), _delivery.next_at <= bindparam("now"))
-    .where(_delivery.channel == bindparam("over"), _outbox.account.not_in(bindparam("busy", expanding=True)))
+    .where(
+        # Each receiver is a channel of its own: `webhook`, `webhook:4f1c…`.
+        or_(_delivery.channel == bindparam("over"), _delivery.channel.like(bindparam("others"))),
+    )
+    .where(_outbox.account.not_in(bindparam("busy", expanding=True)))
     .subquery()
 )
 _due = (
@@ -52,7 +58,7 @@ _due = (
 )
 _claim = (
     update(tables.delivery)
-    .where(_delivery.notification == bindparam("which"), _delivery.channel == bindparam("over"))
+    .where(_delivery.notification == bindparam("which"), _delivery.channel == bindparam("by"))
     .values(next_at=bindparam("until"))
 )
 
@@ -66,7 +72,8 @@ def due(
     of_account: int = 1,
     busy: Collection[str] = (),
 ) -> list[Document]:
-    """What is to be tried now over a channel: `{"key", "notification", "channel", "account", "kind", "at", "state"}`.
+    """What is to be tried now over a kind of channel: `{"key", "notification", "channel", "account", "kind", "at",
+    "state", "details"}`. `details`: how the account stood then (rows.py); of an older version nothing.
 
     At most so many, and so many of each account; none of those that are busy. `channels` names those of each account;
     what an account without any was told stays in the store alone. The key is the same at every try: whoever receives
@@ -83,19 +90,29 @@ def due(
     ignore_rows(connection, tables.delivery, opened)
     if closed:
         connection.execute(_close, closed)
-    bounds = {"now": now, "over": over, "most": most, "of_account": of_account, "busy": list(busy)}
+    bounds = {
+        "now": now,
+        "over": over,
+        "others": f"{over}:%",
+        "most": most,
+        "of_account": of_account,
+        "busy": list(busy),
+    }
     found = connection.execute(_due, bounds).mappings().all()
     if found:
-        connection.execute(_claim, [{"which": row["id"], "over": over, "until": now + CLAIM_S} for row in found])
+        connection.execute(
+            _claim, [{"which": row["id"], "by": row["channel"], "until": now + CLAIM_S} for row in found]
+        )
     return [
         {
             "key": f"{row['account']}-{row['id']}",
             "notification": row["id"],
-            "channel": over,
+            "channel": row["channel"],
             "account": row["account"],
             "kind": row["kind"],
             "at": instant_text(row["at"]),
             "state": row["state"],
+            "details": json.loads(row["payload"]),
         }
         for row in found
     ]

@@ -1,16 +1,19 @@
 """Rows of the store and what they stand for, both ways. Nothing is decided here."""
 
+import json
 from datetime import date
 from typing import Any
 
 from sqlalchemy import RowMapping
 
-from billing.accounts import Account, AccountState
+from billing.accounts import Account, AccountState, Notification
 from billing.book import Order
 from billing.instances import Charge, Instance, InstanceState
 from billing.packs import Pack, Source
 from billing.vouchers import Voucher
 from billing.wallet import BUCKETS, Hold, Payment
+from config.instants import instant_text
+from config.money import format_e8
 
 Row = dict[str, Any]
 
@@ -143,6 +146,18 @@ def new_voucher_row(voucher: Voucher) -> Row:
         "expires_at": voucher.expires_at,
         **voucher_row(voucher),
     }
+
+
+def notification_row(told: Notification, currency: str) -> Row:
+    balance_e8, threshold_e8, step = told.balance_e8, told.threshold_e8, told.next
+    payload = {
+        "currency": currency,
+        "balance": format_e8(balance_e8),
+        "debt": format_e8(max(0, -balance_e8)),
+        "threshold": None if threshold_e8 is None else format_e8(threshold_e8),
+        "next": None if step is None else {"kind": step.kind, "at": instant_text(step.at)},
+    }
+    return {"at": told.at, "kind": told.kind, "payload": json.dumps(payload)}
 
 
 def order_row(order: Order) -> Row:

@@ -112,7 +112,9 @@ class BuyPack(_Event):
     @property
     def units(self) -> dict[str, int]:
         """By meter."""
-        return {str(self.meter): self.quantity or 0} if self.meters is None else dict(self.meters)
+        if self.meters is None:
+            return {str(self.meter): self.quantity or 0}
+        return {str(name): units for name, units in self.meters.items()}
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for name in ("meter", "quantity"):

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine, select
 
-from billing import ledger, outbox, reconcile, store, tables, views
+from billing import account_ledger, ledger, outbox, reconcile, store, tables, views
 from billing.accounts import SERVED
 from billing.books import open_books
 from billing.calendar import DEFAULT_TIMEZONE, LocalCalendar, hour_of, hour_start, next_full_hour
@@ -24,6 +24,7 @@ from billing.instances import InstanceState
 from billing.operator import OperatorDesk
 from billing.price_rows import add_price, enter_basis, enter_prices, read_basis, read_prices
 from billing.prices import CALLS, EGRESS
+from billing.quiet import quiet_until
 from billing.rating import Tier
 from billing.settlement import (
     last_ready_hour,
@@ -144,6 +145,12 @@ class Billing(OperatorDesk):
             candidates = [store.next_due_at(connection), next_settlement_at(connection)]
         return min((instant for instant in candidates if instant is not None), default=None)
 
+    def quiet_until(self) -> tuple[int | None, int | None]:
+        """A full hour up to which all hours may be settled together (quiet.py), and the next instant at which anything
+        else happens by itself."""
+        with transaction(self.engine) as connection:
+            return quiet_until(connection, self.calendar), store.next_due_at(connection)
+
     def _pass_deadlines(self, accounts: Sequence[str], at: int, failures: dict[str, Exception]) -> None:
         def act(connection: Connection, accounts: Sequence[str]) -> int:
             with open_books(connection, accounts, self.calendar, at) as books:
@@ -252,16 +259,25 @@ class Billing(OperatorDesk):
         with transaction(self.engine) as connection:
             return views.instance_documents(connection, account)
 
-    def focus(self, account: str, month: str) -> list[Document]:
+    def focus(self, account: str, month: str, now: float | None = None) -> list[Document]:
         """The rows of the FOCUS export of one invoice. Raises Refused("not_found")."""
         with transaction(self.engine) as connection:
             store.require_account(connection, account)
-            return list(focus_rows(connection, account, month, self.calendar))
+            regions = {id: region.name for id, region in self.catalog.regions.items()}
+            return list(focus_rows(connection, account, month, self.calendar, regions, self._shown_at(now)))
 
     def explain(self, line: int, now: float | None = None) -> Document:
         """What stands behind a bill line. Raises Refused("not_found")."""
         with transaction(self.engine) as connection:
             return explanation(connection, line, self.calendar, self._shown_at(now))
+
+    def transfers(
+        self, account: str, begins: int | None = None, ends: int | None = None, after: int = 0
+    ) -> tuple[list[Document], int | None]:
+        """The account's transfers (account_ledger.py), and the id to go on after. Raises Refused("not_found")."""
+        with transaction(self.engine) as connection:
+            store.require_account(connection, account)
+            return account_ledger.transfers(connection, account, begins, ends, after)
 
     def statement(self, account: str, month: str, now: float | None = None) -> Document:
         at = self._shown_at(now)

@@ -5,6 +5,7 @@ settlement of the hour that ended, then the deadlines (P9).
 """
 
 from collections import defaultdict, deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
@@ -35,8 +36,12 @@ _METERS = {
 }
 
 
-def run(scenario: Scenario, engine: Engine | None = None) -> dict[str, Any]:
-    """The output document. `engine`: an empty store to use in place of one in memory.
+def _nobody(now: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
+def run(scenario: Scenario, engine: Engine | None = None, progress: Callable[[int], None] = _nobody) -> dict[str, Any]:
+    """The output document. `engine`: an empty store to use in place of one in memory. `progress` is told each instant.
 
     Raises ConfigError where an event takes an id that is in use, or amounts leave the ledger's 64 bits: both show
     only while running.
@@ -45,7 +50,7 @@ def run(scenario: Scenario, engine: Engine | None = None) -> dict[str, Any]:
     try:
         with transaction(own) as connection:
             create_all(connection)
-        return _Run(scenario, own).to_the_end()
+        return _Run(scenario, own, progress).to_the_end()
     except (LedgerFault, OverflowError, DBAPIError) as error:
         # The store is in memory and ours alone: only a number that is too large makes it fail.
         message = f"an amount or a sum of them leaves the ledger's 64 bits{_told(error)}"
@@ -59,9 +64,18 @@ def _told(error: Exception) -> str:
     return f": {error}" if isinstance(error, LedgerFault) else ""
 
 
+def _last_alike(quiet_until: int, others: int | None, until: int) -> int:
+    """The last full hour of those that can be settled together: before anything else happens (P9), and in time."""
+    ends = [quiet_until, hour_start(hour_of(until))]
+    if others is not None:
+        ends.append(hour_start(hour_of(others - 1)))
+    return min(ends)
+
+
 class _Run:
-    def __init__(self, scenario: Scenario, engine: Engine) -> None:
+    def __init__(self, scenario: Scenario, engine: Engine, progress: Callable[[int], None]) -> None:
         self._scenario = scenario
+        self._progress = progress
         self._billing = Billing(
             engine, scenario.price_book, scenario.catalog, scenario.timezone, egress_basis=BASIS, is_migrated=True
         )
@@ -82,13 +96,21 @@ class _Run:
         openings = deque(sorted(scenario.accounts, key=lambda account: account.activated_at))
         events = deque(enumerate(scenario.events))
         wake_at: int | None = None
+        quiet_until: int | None = None
+        due_at: int | None = None
         while True:
             # What the store knows it will do; taken anew only when something was written to it.
-            wake_at = self._billing.next_instant() if self._is_stale else wake_at
+            if self._is_stale:
+                wake_at = self._billing.next_instant()
+                quiet_until, due_at = self._billing.quiet_until()
             self._is_stale = False
             now = self._next_instant(wake_at, openings, events)
             if now is None or now > until:
                 break
+            if now == wake_at and quiet_until is not None:
+                others = self._next_instant(due_at, openings, events)
+                now = wake_at = max(now, _last_alike(quiet_until, others, until))
+            self._progress(now)
             while openings and openings[0].activated_at <= now:
                 self._open(openings.popleft())
             while events and events[0][1].at <= now:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from billing import tables
+from billing.account_ledger import balance_before_e8, top_ups
 from billing.calendar import LocalCalendar
 from billing.errors import Refused
 from billing.ledger import read_wallet
@@ -30,26 +31,44 @@ def statement(
         raise Refused("not_found", f"no account {account}")
     begins, ends = calendar.month_bounds(month)
     orders = tables.orders.c
-    bought = connection.execute(
-        select(tables.orders)
-        .where(orders.account == account, orders.at >= begins, orders.at < ends)
-        .order_by(orders.id)
-    ).mappings()
-    charges, total_e8 = _charges(connection, account, month)
+    bought = [
+        order_from(row)
+        for row in connection.execute(
+            select(tables.orders)
+            .where(orders.account == account, orders.at >= begins, orders.at < ends)
+            .order_by(orders.id)
+        ).mappings()
+    ]
+    charges, usage_e8 = _charges(connection, account, month)
+    orders_e8 = sum(order.list_e8 for order in bought)
+    total_e8, currency = usage_e8 + orders_e8, found["currency"]
+    closes_at = calendar.month_closes_at(month)
+    opening_e8 = balance_before_e8(connection, account, currency, month, begins)
+    closing_e8 = balance_before_e8(connection, account, currency, calendar.month_of(ends), ends)
     return {
+        "number": f"{account}-{month}",
+        "issued_at": instant_text(min(now, closes_at)),
         "account": account,
         "entity": found["entity"],
         "month": month,
-        "currency": found["currency"],
+        "currency": currency,
         "period": {"from": instant_text(begins), "to": instant_text(ends), "timezone": calendar.timezone},
-        "state": "closed" if now > calendar.month_closes_at(month) else "open",
+        "state": "closed" if now > closes_at else "open",
+        # Usage, and what was bought less what was given back; before any voucher.
         "total": format_e8(total_e8),
-        "total_shown": shown_amount(total_e8, found["currency"]),
+        "total_shown": shown_amount(total_e8, currency),
+        "usage_total": format_e8(usage_e8),
+        "orders_total": format_e8(orders_e8),
+        "vouchers": format_e8(_vouchers_e8(connection, account, month) + sum(o.payment.voucher_e8 for o in bought)),
+        # opening + top-ups - total + vouchers = closing.
+        "opening_balance": format_e8(opening_e8),
+        "closing_balance": format_e8(closing_e8),
+        "top_ups": top_ups(connection, account, currency, begins, ends),
         "paid": _paid(connection, account, month),
         "charges": charges,
         "packs": _packs_drawn(connection, account, month, now),
         "tier": _tier(connection, account, month, terms, calendar),
-        "orders": [order_document(order_from(row)) for row in bought],
+        "orders": [order_document(order) for order in bought],
         "balance": format_e8(read_wallet(connection, account).total_e8),
     }
 
@@ -83,6 +102,14 @@ def _charges(connection: Connection, account: str, month: str) -> tuple[list[Doc
         for key, (quantity, list_e8, amount_e8) in sorted(sums.items())
     ]
     return charges, sum(amount_e8 for _, _, amount_e8 in sums.values())
+
+
+def _vouchers_e8(connection: Connection, account: str, month: str) -> int:
+    settlement = tables.settlement.c
+    query = select(exact_sum(settlement.voucher_e8))
+    return int(
+        connection.execute(query.where(settlement.account == account, settlement.bill_month == month)).scalar_one()
+    )
 
 
 def _paid(connection: Connection, account: str, month: str) -> Document:

@@ -44,6 +44,9 @@ def _account(*, primary_key: bool = False) -> Column[str]:
     return Column("account", Text, ForeignKey("account.id"), primary_key=primary_key, nullable=False)
 
 
+# Of a transfer: its money comes from one of the currency's own wallets (ledger.py).
+FROM_OUTSIDE: Final = "debit LIKE 'system:%'"
+
 account = Table(
     "account",
     metadata,
@@ -268,6 +271,8 @@ transfer = Table(
     _number("at"),
     CheckConstraint("amount_e8 > 0", name="transfer_amount"),
     CheckConstraint("debit <> credit", name="transfer_ends"),
+    # What came in from outside, for statements; settling writes next to none of it.
+    Index("transfer_in", "credit", sqlite_where=text(FROM_OUTSIDE), postgresql_where=text(FROM_OUTSIDE)),
     sqlite_strict=True,
 )
 

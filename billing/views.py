@@ -18,6 +18,7 @@ from config.instants import instant_text
 from config.money import format_e8
 
 Document = dict[str, Any]
+_PAID = ("voucher", "gift", "income", "cash")
 
 
 def hour_text(hour: int) -> str:
@@ -153,8 +154,29 @@ def bill_documents(connection: Connection, account: str, month: str | None = Non
 
 
 def line_documents(connection: Connection, account: str, month: str) -> list[Document]:
-    """The lines of one bill, each with the id by which it can be explained."""
-    return [{"id": row["id"], **line_document(row)} for row in bill_rows(connection, account, month)]
+    """The lines of one bill, each with the id by which it can be explained, when it was settled, and who paid it."""
+    settlements: dict[tuple[int, int], list[RowMapping]] = {}
+    for row in bill_rows(connection, account, month):
+        settlements.setdefault((row["hour"], row["rev"]), []).append(row)
+    return [document for rows_of_one in settlements.values() for document in _paid_lines(rows_of_one)]
+
+
+def _paid_lines(lines: Sequence[RowMapping]) -> Iterable[Document]:
+    """Of one settlement: what paid it is used up line by line, in the order in which money is taken (X26)."""
+    left_e8 = {part: int(lines[0][f"paid_{part}_e8"]) for part in _PAID}
+    for row in lines:
+        amount_e8, paid = row["amount_e8"], {}
+        for part in _PAID:
+            # An adjustment gives back: its one line has all of it, with the same signs.
+            paid[part] = min(left_e8[part], amount_e8) if amount_e8 >= 0 else left_e8[part]
+            left_e8[part] -= paid[part]
+            amount_e8 -= paid[part]
+        yield {
+            "id": row["id"],
+            **line_document(row),
+            "settled_at": instant_text(row["settled_at"]),
+            **money_document(paid),
+        }
 
 
 def settlement_documents(connection: Connection, account: str | None, month: str | None) -> list[Document]:
@@ -220,6 +242,8 @@ def bill_rows(
             settlement.corrects_month,
             settlement.is_late,
             settlement.reason,
+            settlement.at.label("settled_at"),
+            *(settlement[f"{part}_e8"].label(f"paid_{part}_e8") for part in _PAID),
             tables.pack.c.id.label("pack_id"),
         )
         .join(

@@ -69,8 +69,11 @@ def check(scope: Scope) -> list[Fault]:
                 )
             )
         faults += _opening(account, scope.place(account))
-        if account.notify is not None and account.notify.email and scope.settings.smtp is None:
-            faults.append(Fault(f"{scope.place(account)}.notify.email", "needs `smtp`, the server that takes mail"))
+        for name in ("email", "emails"):
+            if getattr(account.notify, name, None) and scope.settings.smtp is None:
+                faults.append(
+                    Fault(f"{scope.place(account)}.notify.{name}", "needs `smtp`, the server that takes mail")
+                )
     for instance in scope.settings.instances:
         faults += _instance(scope, instance, scope.place(instance))
     for service in scope.settings.services:

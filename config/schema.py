@@ -105,6 +105,9 @@ class BillingSettings(Strict):
     price_book: PathText = "usd"
     timezone: Timezone = "Asia/Shanghai"
     egress_basis: Literal["application", "wire"] = "application"
+    # On statements: who bills, with address and tax number; and what is to be said of taxes. They are not computed.
+    seller: Text | None = None
+    tax: Text | None = None
 
 
 class ClockSettings(Strict):
@@ -148,6 +151,9 @@ class Notify(Strict):
 
     email: MailAddress | None = None
     webhook: ReceiverUrl | None = None
+    emails: Many[MailAddress] = Field(default=(), max_length=32)  # more of them; each is sent to by itself
+    webhooks: Many[ReceiverUrl] = Field(default=(), max_length=32)
+    language: Literal["en", "zh"] = "en"
 
 
 class Smtp(Strict):

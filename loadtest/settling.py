@@ -117,8 +117,8 @@ def _found(connection: Connection, numbers: range, billing: Billing, now: int) -
             orders.top_up(book, {"cash": 100_000 * E8, "gift": 2 * E8})
             if number % 3 == 0:
                 orders.give_voucher(book, f"{id}-v", 3 * E8, now + 90 * 86_400)
-            orders.buy_pack(book, f"{id}-calls", "calls", 3_000_000, 1, E8, Source.PURCHASE, now)
-            orders.buy_pack(book, f"{id}-egress", "egress", 20 * GIB, 1, E8, Source.PURCHASE, now)
+            orders.buy_pack(book, f"{id}-calls", {"calls": 3_000_000}, 1, E8, Source.PURCHASE, now)
+            orders.buy_pack(book, f"{id}-egress", {"egress": 20 * GIB}, 1, E8, Source.PURCHASE, now)
             orders.buy_instance(book, f"{id}-d", "dedicated-2500", _REGIONS[0], per_second, now)
             for which, region in enumerate(_REGIONS):
                 shared = f"{id}-{which}"

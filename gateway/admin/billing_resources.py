@@ -7,8 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
+from config.errors import Fault
 from gateway.admin.answer import NODE, answer
 from gateway.admin.body import id_in_path, idempotency_key, json_object, month_in_path
+from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
 from gateway.control.office import Office
 from gateway.statement.page import POLICY, statement_page
@@ -61,6 +63,16 @@ async def get_focus(request: web.Request) -> web.Response:
     return answer({"items": items, "next": None})
 
 
+async def get_transfers(request: web.Request) -> web.Response:
+    """`after`: the `next` of the page before."""
+    account, query = id_in_path(request), dict(request.query)
+    after = query.pop("after", "0")
+    if not (after.isascii() and after.isdecimal() and len(after) < 19):
+        raise Refusal("invalid", "the filter is not valid", [Fault("after", "is no `next` of a page before")])
+    filter = Filter.parse(query)
+    return answer(await request.app[NODE].ask(lambda office: office.transfers(account, filter, int(after))))
+
+
 async def get_statement(request: web.Request) -> web.Response:
     """HTML for people; JSON for who asks for it."""
     month, filter = month_in_path(request), Filter.parse(request.query)
@@ -99,6 +111,7 @@ def add_billing_resources(app: web.Application) -> None:
                 "/v1/instances/{id}/renew", _posting(lambda office, id, wish, key: office.renew_instance(id, wish, key))
             ),
             web.get("/v1/bill-lines/{id}/explanation", get_explanation),
+            web.get("/v1/accounts/{id}/transfers", get_transfers),
             web.get("/v1/bills/{month}/focus", get_focus),
             web.get("/v1/bills/{month}/statement", get_statement),
             web.get("/v1/reconciliation", get_reconciliation),

@@ -110,8 +110,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "account": TEXT,
             "month": TEXT,
             "currency": TEXT,
+            "number": TEXT,
+            "issued_at": TIME,
+            "seller": MAYBE_TEXT,
+            "tax": MAYBE_TEXT,
             "state": {"enum": ["open", "closed"]},
             "total": MONEY,
+            "usage_total": MONEY,
+            "orders_total": MONEY,
+            "vouchers": MONEY,
+            "opening_balance": MONEY,
+            "closing_balance": MONEY,
+            "top_ups": list_of(object_of({"at": TIME, "cash": MONEY, "income": MONEY, "gift": MONEY})),
             "paid": _PAID,
             "charges": list_of(object_of(_CHARGE)),
             "packs": list_of(object_of({"id": TEXT, "meter": TEXT, "drawn": NUMBER, "left": NUMBER, "total": NUMBER})),
@@ -129,6 +139,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 )
             ),
         }
+    ),
+    "Transfer": object_of(
+        {"id": NUMBER, "at": TIME, "kind": TEXT, "journal": TEXT, "debit": TEXT, "credit": TEXT, "amount": MONEY}
     ),
     "Finding": object_of({"finding": TEXT}),
 }

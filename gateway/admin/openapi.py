@@ -22,6 +22,7 @@ _FILTERS: Final = {
     "month": "a local month, 2026-01",
     "from": "from the hour of this time on, RFC 3339, in the years 2000 to 2199",
     "to": "up to this time, exclusive, RFC 3339, in the years 2000 to 2199",
+    "after": "from where the page before ended: its `next`",
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -76,7 +77,7 @@ OPERATIONS: Final = (
     Operation("post", "/v1/packs", "Buy a pack", 201, "Pack", False, (), "PackPurchase", True, (402, 404, 409, 422)),
     Operation("post", "/v1/packs/{id}/refund", "Give a pack back", 201, "Refund", False, (), None, True, (404, 409)),
     Operation("get", "/v1/orders", "Orders and refunds", answer="Order", is_list=True, filters=("account", "month")),
-    Operation("get", "/v1/usage", "Metered usage by hour", answer="Usage", is_list=True, filters=tuple(_FILTERS)),
+    Operation("get", "/v1/usage", "Metered usage by hour", answer="Usage", is_list=True, filters=tuple(_FILTERS)[:-1]),
     Operation(
         "post",
         "/v1/events",
@@ -145,6 +146,15 @@ OPERATIONS: Final = (
         answer="WhatIf",
         content="WhatIfWish",
         refusals=(404, 422),
+    ),
+    Operation(
+        "get",
+        "/v1/accounts/{id}/transfers",
+        "An account's ledger: so many transfers, and where to go on",
+        answer="Transfer",
+        is_list=True,
+        filters=("month", "from", "to", "after"),
+        refusals=(404,),
     ),
     Operation(
         "get", "/v1/bill-lines/{id}/explanation", "What is behind a bill line", answer="Explanation", refusals=(404,)

@@ -1,4 +1,4 @@
-"""`tollgate account show` and `tollgate top-up`."""
+"""`tollgate account show`, `tollgate account ledger` and `tollgate top-up`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from gateway.commands.errors import CommandError
-from gateway.commands.options import Account, Admin, Config, Json, Key, desk
+from gateway.commands.options import Account, Admin, Config, Json, Key, Month, desk
 from gateway.commands.output import Column, print_json, print_table, say
 from gateway.control.errors import Refusal
 from gateway.control.filter import Filter
@@ -44,6 +44,40 @@ def show(
         print_json(found if account is None else found[0])
     else:
         print_table(_COLUMNS, found)
+
+
+_LEDGER_COLUMNS = (
+    Column("transfer", lambda one: one["id"], True),
+    Column("at (UTC)", lambda one: one["at"]),
+    Column("for", lambda one: one["journal"]),
+    Column("from", lambda one: one["debit"]),
+    Column("to", lambda one: one["credit"]),
+    Column("amount", lambda one: one["amount"], True),
+)
+
+
+@accounts.command("ledger")
+def ledger(
+    context: typer.Context,
+    account: str = typer.Argument(help="Id."),
+    month: Month = None,
+    json: Json = False,
+    admin: Admin = None,
+    config: Config = None,
+) -> None:
+    """Every transfer of an account: money in and out of its wallets."""
+    filter = Filter.parse({} if month is None else {"month": month})
+    found: list[dict[str, Any]] = []
+    after: str | None = "0"
+    with desk(context, admin, config) as asked:
+        while after is not None:
+            page = asked.transfers(account, filter, int(after))
+            found += page["items"]
+            after = page["next"]
+    if json:
+        print_json(found)
+    else:
+        print_table(_LEDGER_COLUMNS, found)
 
 
 def top_up(

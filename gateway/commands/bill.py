@@ -33,6 +33,14 @@ _CSV_COLUMNS = (
     "pack",
     "late",
     "corrects_month",
+    "currency",
+    "id",
+    "reason",
+    "settled_at",
+    "voucher",
+    "gift",
+    "income",
+    "cash",
 )
 
 
@@ -91,19 +99,20 @@ def bill(
             return
         billed = asked.bills(filter)
         # Which line is which: `explain` asks for the number.
-        numbers = [] if json or as_csv else _numbers(asked, billed, account)
+        numbers = [] if json else _numbers(asked, billed, account)
     if json:
         print_json(billed)
         return
     accounts: dict[str, Document] = {account: billed} if account is not None else billed["accounts"]
-    if as_csv:
-        print_csv([(name, lambda line, name=name: line[name]) for name in _CSV_COLUMNS], _lines(accounts))  # type: ignore[misc]
-        return
-    if not accounts:
+    if not accounts and not as_csv:
         raise Refusal("not_found", "there is no account")
     for document, lines in zip(accounts.values(), numbers, strict=True):
         for statement, numbered in zip(document["bills"].values(), lines, strict=True):
             statement["lines"] = numbered
+    if as_csv:
+        columns = [(name, lambda line, name=name: line.get(name)) for name in _CSV_COLUMNS]
+        print_csv(columns, _lines(accounts))
+        return
     for id, document in accounts.items():
         months = document["bills"] or {month or "": {"total": "0.00000000", "lines": []}}
         for billed_month, statement in sorted(months.items()):
@@ -122,7 +131,7 @@ def _numbers(asked: Desk, billed: Document, account: str | None) -> list[list[li
 
 def _lines(accounts: dict[str, Document]) -> list[Document]:
     return [
-        {"account": id, "month": month, **line}
+        {"account": id, "month": month, "currency": document["currency"], **line}
         for id, document in accounts.items()
         for month, statement in sorted(document["bills"].items())
         for line in statement["lines"]

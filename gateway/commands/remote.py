@@ -90,6 +90,10 @@ class RemoteDesk:
     def renew_instance(self, id: str, document: Document, key: str | None) -> Document:
         return self._call("POST", f"/v1/instances/{quote(id, safe='')}/renew", document, key)
 
+    def transfers(self, account: str, filter: Filter, after: int = 0) -> Document:
+        path = f"/v1/accounts/{quote(account, safe='')}/transfers"
+        return self._call("GET", f"{path}?{urlencode({**filter.query(), 'after': str(after)})}")
+
     def explain(self, line: int) -> Document:
         return self._call("GET", f"/v1/bill-lines/{line}/explanation")
 

@@ -27,7 +27,8 @@ from gateway.control.operations import (
     parsed,
 )
 from gateway.control.ports import Biller, Wiring
-from metering.clock import Clock, hour_of
+from metering.clock import Clock, hour_of, hour_start
+from metering.local_months import local_months
 from metering.usage import usage_rows
 
 _log = logging.getLogger(__name__)
@@ -173,13 +174,25 @@ class BillingOffice:
         """FOCUS 1.4 rows of a month, of one account or of all."""
         return [row for id in self._account_ids(filter) for row in self._billing(self._biller.focus, id, month)]
 
+    def transfers(self, account: str, filter: Filter, after: int = 0) -> Document:
+        """An account's ledger, a page of it: {"items", "next"}."""
+        begins = None if filter.from_hour is None else hour_start(filter.from_hour)
+        ends = None if filter.to_hour is None else hour_start(filter.to_hour)
+        if filter.month is not None:
+            first, last = local_months(self.settings.billing.timezone).month_bounds(filter.month)
+            begins, ends = max(first, begins or 0), min(last, ends or last)
+        items, following = self._billing(self._biller.transfers, account, begins, ends, after)
+        return {"items": items, "next": None if following is None else str(following)}
+
     def statement(self, month: str, filter: Filter) -> Document:
         """A month's page of one account, with the availability of its instances (L7)."""
         ids = self._account_ids(filter)
         if len(ids) != 1:
             raise Refusal("invalid", "a statement is of one account", [Fault("account", f"one of {', '.join(ids)}")])
         page = self._billing(self._biller.statement, ids[0], month, self._clock.now())
-        return {**page, "availability": self._availability(ids[0], month)}
+        of_file = self.settings.billing
+        issued = {"seller": of_file.seller, "tax": of_file.tax}
+        return {**page, **issued, "availability": self._availability(ids[0], month)}
 
     def _availability(self, account: str, month: str) -> list[Document]:
         received: defaultdict[str, int] = defaultdict(int)

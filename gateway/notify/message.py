@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from email.message import EmailMessage
-from typing import Any, Final
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
-SUBJECTS: Final = {
-    "balance_alert": "the balance is below your threshold",
-    "arrears": "the balance is below zero",
-    "suspended": "the account is suspended",
-    "resumed": "the account is active again",
-    "destroyed": "the account's instances are destroyed",
-}
-_TEXTS: Final = {
-    "balance_alert": "Less is available than the threshold you set. Top up to be safe from arrears.",
-    "arrears": "More was used than was paid for. Service goes on for 24 hours; top up within them to keep it.",
-    "suspended": "The balance was below zero for more than 24 hours: requests are refused, and nothing is billed. "
-    "Top up within 7 days and service resumes by itself; after that the configuration is removed.",
-    "resumed": "Nothing is owed any more. Requests are served.",
-    "destroyed": "The account was suspended for more than 7 days: its instances and their configuration are gone. "
-    "Bills and debts stay.",
-}
+from config.currencies import shown_amount
+from config.instants import parse_instant
+from config.money import read_e8
+from gateway.notify.words import WORDS, Words
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`key` is the same whenever the same notification is sent again."""
+    """`key` is the same whenever the same notification is sent again; `state` is the account's now.
+
+    `details`: how the account stood then: {"currency", "balance", "debt", "threshold", "next": {"kind", "at"}}, money
+    exact; empty of a notification that an older version decided on. `timezone`: of the times in a mail.
+    """
 
     key: str
     account: str
     kind: str
     at: str
     state: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    language: str = "en"
+    timezone: str = "UTC"
 
     def document(self) -> bytes:
         """What a webhook receives."""
@@ -44,6 +42,7 @@ class Message:
             "account": self.account,
             "at": self.at,
             "account_state": self.state,
+            **self.details,
         }
         return orjson.dumps(content)
 
@@ -52,8 +51,36 @@ class Message:
         mail = EmailMessage()
         mail["From"] = sender
         mail["To"] = recipient
-        mail["Subject"] = f"[tollgate] {self.account}: {SUBJECTS.get(self.kind, self.kind)}"
+        words = WORDS[self.language]
+        mail["Subject"] = f"[tollgate] {self.account}: {words.subjects.get(self.kind, self.kind)}"
         mail["Message-ID"] = f"<{self.key}@{sender.rpartition('@')[2].rstrip('>')}>"
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(f"Account {self.account}, {self.at}\n\n{_TEXTS.get(self.kind, self.kind)}\n")
+        mail.set_content("\n".join([*self._lines(words), ""]))
         return mail
+
+    def _lines(self, words: Words) -> Iterator[str]:
+        yield f"{words.account} {self.account}, {self._local(self.at)}"
+        yield ""
+        yield words.texts.get(self.kind, self.kind)
+        if not self.details:
+            return
+        yield ""
+        for name in ("balance", "debt", "threshold"):
+            if self.details[name] is not None and (name != "debt" or read_e8(self.details[name])):
+                yield f"{words.amounts[name]}: {self._money(self.details[name])}"
+        step = self.details["next"]
+        if step is not None:
+            yield f"{words.next}: {words.steps.get(step['kind'], step['kind'])}, {self._local(step['at'])}"
+
+    def _money(self, text: str) -> str:
+        """In the currency's own decimals; with all of them where they would hide what is owed."""
+        amount_e8, currency = read_e8(text), self.details["currency"]
+        shown = shown_amount(amount_e8, currency)
+        return f"{text if amount_e8 and not shown.strip('-0.') else shown} {currency}"
+
+    def _local(self, instant: str) -> str:
+        try:
+            at = datetime.fromtimestamp(parse_instant(instant), ZoneInfo(self.timezone))
+        except ValueError:
+            return instant
+        return at.isoformat(sep=" ", timespec="seconds")

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,12 +23,12 @@ from gateway.control.ports import Biller
 from gateway.control.secret_file import open_secret
 from gateway.notify.channels import Mailer, NotDelivered, Webhooks
 from gateway.notify.message import Message
+from gateway.notify.receivers import CHANNELS, kind_of, receivers
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WEBHOOK_SECRET: Final = "TOLLGATE_WEBHOOK_SECRET"  # noqa: S105  (the variable's name)
-CHANNELS: Final = ("email", "webhook")
 # How often the outbox is looked at, how many are on their way at once over a channel, and how many to one receiver.
 INTERVAL_S: Final = 1.0
 PAUSE_S: Final = 0.05  # at least, though one on its way has ended and there is room
@@ -83,7 +83,7 @@ class Notifier:
         """Begin to try what is due and has room; the tries, each of which says whether it was delivered."""
         settings, now = self._settings(), int(time.time())
         ways = {account.id: account.notify for account in settings.accounts if account.notify is not None}
-        channels = {id: _channels(notify) for id, notify in ways.items()}
+        channels = {id: list(receivers(notify)) for id, notify in ways.items()}
         begun = []
         for over in CHANNELS:
             under_way = self._under_way[over]
@@ -96,7 +96,7 @@ class Notifier:
         return begun
 
     def _begin(self, one: dict[str, Any], ways: Notify | None, settings: Settings) -> asyncio.Task[bool]:
-        under_way, account = self._under_way[one["channel"]], one["account"]
+        under_way, account = self._under_way[kind_of(one["channel"])], one["account"]
         under_way[account] += 1
 
         def ended(task: asyncio.Task[bool]) -> None:
@@ -139,15 +139,23 @@ class Notifier:
             return type(failure).__name__
 
     async def _send(self, one: dict[str, Any], ways: Notify | None, settings: Settings) -> str | None:
-        message = Message(one["key"], one["account"], one["kind"], one["at"], one["state"])
-        if one["channel"] == "email" and ways is not None and ways.email and settings.smtp is not None:
-            await Mailer(settings.smtp).send(message, ways.email)
-        elif one["channel"] == "webhook" and ways is not None and ways.webhook:
-            await self._webhooks.send(message, ways.webhook, int(time.time()))
+        receiver = None if ways is None else receivers(ways).get(one["channel"])
+        if ways is None or receiver is None:
+            return "the channel is configured no more"
+        message = Message(
+            one["key"],
+            one["account"],
+            one["kind"],
+            one["at"],
+            one["state"],
+            one["details"],
+            ways.language,
+            settings.billing.timezone,
+        )
+        if kind_of(one["channel"]) == "webhook":
+            await self._webhooks.send(message, receiver, int(time.time()))
+        elif settings.smtp is not None:
+            await Mailer(settings.smtp).send(message, receiver)
         else:
             return "the channel is configured no more"
         return None
-
-
-def _channels(notify: Notify) -> Sequence[str]:
-    return [name for name in CHANNELS if getattr(notify, name)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from datetime import datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from config.instants import parse_instant
+from config.money import format_e8, read_e8
 from config.texts import escaped
 
 # The page loads nothing and runs nothing.
@@ -27,15 +31,16 @@ _WORDS = {
 
 def statement_page(document: dict[str, Any]) -> str:
     """HTML of what ``Office.statement`` gives; everything in it is escaped."""
-    return _template().render(page=document)
+    return _template(document["period"]["timezone"]).render(page=document)
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
+@lru_cache(maxsize=4)
+def _template(timezone: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
+    environment.filters.update(local=partial(_local, ZoneInfo(timezone)), negative=_negative, topped_up=_topped_up)
     environment.filters.update(quantity=_quantity, word=lambda name: _WORDS.get(name, name), per=_per, percent=_percent)
     return environment.get_template("page.html")
 
@@ -43,6 +48,20 @@ def _template() -> Template:
 def _shown(value: Any) -> Any:
     """What turns the direction of text would show another bill than there is."""
     return escaped(value) if type(value) is str else value
+
+
+def _local(zone: ZoneInfo, instant: str) -> str:
+    """`2026-02-01 00:00:00`, of the month's own time zone."""
+    return datetime.fromtimestamp(parse_instant(instant), zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _negative(amount: str) -> str:
+    """What is taken off."""
+    return format_e8(-read_e8(amount))
+
+
+def _topped_up(one: dict[str, str]) -> str:
+    return format_e8(sum(read_e8(one[bucket]) for bucket in ("cash", "income", "gift")))
 
 
 def _quantity(number: int, meter: str) -> str:

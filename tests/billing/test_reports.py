@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing import account_ledger
 from billing.calendar import hour_of
 from billing.errors import Refused
 from billing.focus import COLUMNS, MANDATORY
@@ -125,13 +126,77 @@ def test_an_unknown_line_is_refused(world: World) -> None:
 
 def test_the_statement_adds_up(world: World) -> None:
     page = world.billing.statement("a", "2024-02", at("2024-02-20 00:00"))
-    assert (page["total"], page["total_shown"], page["state"]) == ("11.28029500", "11.28", "open")
-    assert sum(Decimal(charge["amount"]) for charge in page["charges"]) == Decimal(page["total"])
-    assert sum(Decimal(part) for part in page["paid"].values()) == Decimal(page["total"])
+    # Usage, and 2.00 for a pack; another was given back.
+    assert (page["total"], page["total_shown"], page["state"]) == ("13.28029500", "13.28", "open")
+    assert (page["usage_total"], page["orders_total"]) == ("11.28029500", "2.00000000")
+    assert (page["number"], page["issued_at"]) == ("a-2024-02", "2024-02-19T16:00:00Z")
+    assert sum(Decimal(charge["amount"]) for charge in page["charges"]) == Decimal(page["usage_total"])
+    assert sum(Decimal(part) for part in page["paid"].values()) == Decimal(page["usage_total"])
+    # 100.00 and what was topped up, less what was paid in money: all but the voucher's 0.50.
+    assert page["top_ups"] == [
+        {"at": "2024-01-31T16:00:00Z", "cash": "0.00000000", "income": "0.00000000", "gift": "1.00000000"}
+    ]
+    assert (page["opening_balance"], page["vouchers"]) == ("100.00000000", "0.50000000")
+    assert page["closing_balance"] == page["balance"] == "88.21970500"
     assert [(pack["id"], pack["drawn"], pack["left"]) for pack in page["packs"]] == [("p", 1000, 0)]
     assert page["tier"] == {"paid_calls": 12_000_500, "tier": 2}
     assert [order["ref"] for order in page["orders"]] == ["p", "q", "q"]
     assert world.billing.statement("a", "2024-02", at("2024-03-03 00:00:01"))["state"] == "closed"
+
+
+def test_a_statement_counts_an_hour_with_its_month_whenever_it_was_settled() -> None:
+    """The last hour of January is settled in February; both months add up, and one begins where the other ended."""
+    world = World(cash=10, currency="JPY")
+    world.count("2024-01-31 23:30", 10 * GIB, CLIENT)
+    world.settle("2024-02-01 00:00:35")
+    world.billing.top_up("a", cash=5 * E8, income=E8, now=at("2024-02-01 00:10"))
+    january, february = (
+        world.billing.statement("a", month, at("2024-02-02 00:00")) for month in ("2024-01", "2024-02")
+    )
+    assert (january["opening_balance"], january["total"], january["closing_balance"]) == (
+        "0.00000000", "1.20000000", "8.80000000",
+    )  # fmt: skip
+    assert (february["opening_balance"], february["closing_balance"]) == ("8.80000000", "14.80000000")
+    assert [one["cash"] for one in january["top_ups"]] == ["10.00000000"], "what an account is opened with, too"
+    assert january["total_shown"] == "1", "yen have no decimals"
+
+
+def test_an_accounts_ledger_is_its_transfers_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, following = world.billing.transfers("a")
+    assert following is None
+    first = at("2024-02-01 00:00")
+    assert {one["kind"] for one in world.billing.transfers("a", first, first + 1)[0]} == {"top_up", "pack", "refund"}
+    monkeypatch.setattr(account_ledger, "TRANSFERS_MAX", 4)
+    found: list[Any] = []
+    after: int | None = 0
+    while after is not None:
+        page, after = world.billing.transfers("a", after=after)
+        assert len(page) <= 4
+        found += page
+    assert found == whole
+    sums: dict[str, Decimal] = {}
+    for one in whole:
+        sums[one["debit"]] = sums.get(one["debit"], Decimal()) - Decimal(one["amount"])
+        sums[one["credit"]] = sums.get(one["credit"], Decimal()) + Decimal(one["amount"])
+    wallet = world.document()["wallet"]
+    assert {name: sums.get(name, Decimal()) for name in ("cash", "gift", "income")} == {
+        name: Decimal(wallet[name]) for name in ("cash", "gift", "income")
+    }
+    world.billing.open_account("ab", at("2024-01-01 00:00"))
+    assert world.billing.transfers("ab") == ([], None)
+    with pytest.raises(Refused, match="not_found"):
+        world.billing.transfers("nobody")
+
+
+def test_lines_say_who_paid_them_and_when(world: World) -> None:
+    lines = world.billing.bill_lines("a", "2024-02")
+    settlements = world.billing.settlements("a")
+    for part in ("voucher", "gift", "income", "cash"):
+        assert sum(Decimal(line[part]) for line in lines) == sum(Decimal(one[part]) for one in settlements)
+    for line in lines:
+        parts = sum(Decimal(line[part]) for part in ("voucher", "gift", "income", "cash"))
+        assert parts == Decimal(line["amount"])
+    assert [line["settled_at"] for line in lines][-1] == "2024-02-02T04:00:00Z"
 
 
 def test_what_if_another_book_pack_or_kind_of_instance(world: World) -> None:

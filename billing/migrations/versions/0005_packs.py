@@ -1,4 +1,4 @@
-"""Packs of several meters, a row for each; and when a pack was collected (B31, L13)."""
+"""Packs of several meters, a row for each; when a pack was collected (B31, L13); what came in, for statements."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,11 @@ _COLLECTED_AT = """COALESCE(
 _COLUMNS = "key, account, id, meter, source, total, used, from_hour, to_hour, is_refunded"
 
 
+_FROM_OUTSIDE = sa.text("debit LIKE 'system:%'")
+
+
 def upgrade() -> None:
+    op.create_index("transfer_in", "transfer", ["credit"], sqlite_where=_FROM_OUTSIDE, postgresql_where=_FROM_OUTSIDE)
     if op.get_bind().dialect.name == "postgresql":
         op.add_column("pack", sa.Column("collected_at", Int64, nullable=True))
         op.execute(f"UPDATE pack p SET collected_at = {_COLLECTED_AT}")  # noqa: S608

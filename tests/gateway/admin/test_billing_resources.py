@@ -1,5 +1,6 @@
 """Money over HTTP: done once for a key, refused by name, and the pages behind a bill."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,15 @@ async def test_what_is_in_a_statement_is_escaped() -> None:
     blank = {"voucher": "0", "gift": "0", "income": "0", "cash": "0"}
     page = statement_page(
         {"account": "<script>", "entity": "e&co", "month": "2026-01", "currency": "USD", "state": "open",
-         "period": {"from": "a", "to": "b", "timezone": "c"}, "total": "0", "total_shown": "0.00", "paid": blank,
+         "number": "n", "issued_at": "2026-02-03T00:00:00Z", "seller": "S & Co", "tax": "<b>",
+         "period": {"from": "2025-12-31T18:30:00Z", "to": "2026-01-31T18:30:00Z", "timezone": "Asia/Kolkata"},
+         "total": "0", "total_shown": "0.00", "paid": blank, "usage_total": "1.00000000", "orders_total": "0.00000000",
+         "vouchers": "0.00000000", "opening_balance": "0.00000000", "closing_balance": "-1.00000000", "top_ups": [],
          "charges": [], "packs": [], "tier": {"paid_calls": 0, "tier": 1}, "orders": [], "balance": "0",
          "availability": []}
     )  # fmt: skip
+    assert "2026-01-01 00:00:00" in page and "2026-02-03 05:30:00" in page and "18:30" not in page, "local times"
+    assert "-1.00000000" in page and "S &amp; Co" in page and "&lt;b&gt;" in page
     assert "<script>" not in page and "&lt;script&gt;" in page and "e&amp;co" in page
 
 
@@ -279,3 +285,25 @@ async def test_counts_that_pass_64_bits_together_are_shown_with_everybody_elses(
     answered = await client.get("/v1/usage")
     assert answered.status == 200
     assert str(3 * (2**63 - 1)) in await answered.text()
+
+
+async def test_an_accounts_ledger_is_shown(client: TestClient, node: DeskNode) -> None:
+    await client.post("/v1/accounts/acme/top-ups", json={"cash": "7.50"})
+    found = await get(client, "/v1/accounts/acme/transfers")
+    assert [one["amount"] for one in found["items"] if one["kind"] == "top_up"][-1] == "7.50000000"
+    assert found["next"] is None
+    last = found["items"][-1]["id"]
+    assert (await get(client, f"/v1/accounts/acme/transfers?after={last}"))["items"] == []
+    assert (await get(client, "/v1/accounts/acme/transfers?month=2001-01"))["items"] == []
+    for query in ("after=-1", "after=x", "after=" + "9" * 30, "month=x", "colour=red"):
+        assert (await client.get(f"/v1/accounts/acme/transfers?{query}")).status == 422
+    assert (await client.get("/v1/accounts/nobody/transfers")).status == 404
+
+
+async def test_a_statement_names_its_seller_and_what_is_said_of_taxes(client: TestClient, node: DeskNode) -> None:
+    billing = node.store.office.settings.billing.model_copy(update={"seller": "Gate Ltd", "tax": "Without VAT."})
+    node.store.office.settings = node.store.office.settings.model_copy(update={"billing": billing})
+    now = datetime.fromtimestamp(node.store.clock.now(), UTC)
+    async with client.get(f"/v1/bills/{now:%Y-%m}/statement?account=acme") as response:
+        page = await response.text()
+    assert "Gate Ltd" in page and "Without VAT." in page

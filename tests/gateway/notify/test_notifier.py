@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from billing import tables
+from billing.accounts import BALANCE_ALERT, NOTIFICATIONS, REOPENED
 from billing.outbox import ATTEMPTS_MAX, CLAIM_S, FIRST_WAIT_S
 from billing.service import Billing
 from config.money import E8
 from config.schema import Settings
 from gateway.notify.channels import SIGNATURE_FIELD, signature
+from gateway.notify.message import Message
 from gateway.notify.notifier import Notifier
+from gateway.notify.words import WORDS
 from metering.database import transaction
 from tests.billing.world import World, at
 from tests.gateway.notify.mail_server import PASSWORD, Inbox, mail_server
@@ -56,9 +61,13 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
         yield one, str(server.make_url("/hook"))
 
 
-def settings(email: str | None = None, webhook: str | None = None, port: int = 25) -> Settings:
+def settings(email: str | None = None, webhook: str | None = None, port: int = 25, **more: Any) -> Settings:
     smtp = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "tollgate@example.com", "user": "tollgate"}
-    account = {"id": "a", "activated_at": "2024-01-01T00:00:00Z", "notify": {"email": email, "webhook": webhook}}
+    account = {
+        "id": "a",
+        "activated_at": "2024-01-01T00:00:00Z",
+        "notify": {"email": email, "webhook": webhook, **more},
+    }
     return Settings.model_validate(
         {"version": 1, "node": {"data_dir": "d"}, "smtp": smtp, "accounts": [account]}, context={"folder": Path()}
     )
@@ -116,11 +125,14 @@ async def test_mail_and_webhook_are_sent_once_each(
             ("tollgate@example.com", "zero", "<a-2@example.com>"),
         )
     ]
-    bodies = sorted(body for _, body in receiver[0].got)
+    bodies = sorted((json.loads(body) for _, body in receiver[0].got), key=lambda body: str(body["id"]))
+    common = {"account": "a", "account_state": "arrears", "currency": "USD", "threshold": "1.00000000"}
     assert bodies == [
-        b'{"id":"a-1","type":"balance_alert","account":"a","at":"2024-01-31T16:20:00Z","account_state":"arrears"}',
-        b'{"id":"a-2","type":"arrears","account":"a","at":"2024-01-31T17:00:00Z","account_state":"arrears"}',
-    ]
+        {"id": "a-1", "type": "balance_alert", "at": "2024-01-31T16:20:00Z", "balance": "0.00000000",
+         "debt": "0.00000000", "next": None, **common},
+        {"id": "a-2", "type": "arrears", "at": "2024-01-31T17:00:00Z", "balance": "-0.00890000", "debt": "0.00890000",
+         "next": {"kind": "suspended", "at": "2024-02-01T17:00:01Z"}, **common},
+    ]  # fmt: skip
     for fields, body in receiver[0].got:
         stamp = int(fields[SIGNATURE_FIELD].partition(",")[0].removeprefix("t="))
         assert abs(stamp - time.time()) < 60
@@ -198,3 +210,59 @@ def test_the_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> 
     assert open_secret(path, "TOLLGATE_NO_SUCH", {}) == made
     assert path.stat().st_mode & 0o777 == 0o600
     assert open_secret(path, "TOLLGATE_NO_SUCH", {"TOLLGATE_NO_SUCH": "other"}) == "other"
+
+
+async def test_every_receiver_of_an_account_is_sent_to_and_noted_by_itself(
+    notifier: Any, inbox: Inbox, receiver: tuple[Receiver, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three addresses, and two webhooks of which one is not there: that one is tried again, under its own name."""
+    mails, dead = ["dev@acme.example", "cfo@acme.example", "ops@acme.example"], "http://127.0.0.1:1/token-in-the-path"
+    one = notifier(settings("ops@acme.example", None, inbox.port, emails=mails, webhooks=[dead, receiver[1]]))
+    one.world.billing.note_event("a", at("2024-02-01 00:20"))
+    delivered = sum([await turn(one) for _ in range(4)])  # two at a time for an account
+    assert delivered == 4
+    assert sorted(to for _, [to], _ in inbox.mails) == ["cfo@acme.example", "dev@acme.example", "ops@acme.example"]
+    assert len(receiver[0].got) == 1
+    rows = deliveries(one.world.billing)
+    assert [(row.channel.partition(":")[0], row.attempts) for row in rows if row.error] == [("webhook", 1)]
+    assert len({row.channel for row in rows}) == 5
+    await one.close()
+    assert "token-in-the-path" not in caplog.text + str(rows), "names of receivers give no address away"
+
+
+async def test_a_mail_is_in_the_accounts_language_and_says_what_comes_next(notifier: Any, inbox: Inbox) -> None:
+    one = notifier(settings("ops@acme.example", None, inbox.port, language="zh"))
+    owe(one.world)
+    one.world.settle("2024-02-02 01:00:01")
+    for _ in range(3):
+        await turn(one)
+    await one.close()
+    mails = {mail["Message-ID"]: mail for _, _, mail in inbox.mails}
+    suspended: Any = mails["<a-3@example.com>"]
+    assert str(make_header(decode_header(suspended["Subject"]))) == "[tollgate] a: 服务已暂停"
+    text = suspended.get_payload(decode=True).decode()
+    for said in ("账户 a, 2024-02-02 01:00:01+08:00", "欠费金额: 0.01 USD", "2024-02-09 01:00:02+08:00"):
+        assert said in text
+
+
+def test_every_kind_is_told_of_in_every_language() -> None:
+    kinds = {*NOTIFICATIONS.values(), REOPENED, BALANCE_ALERT}
+    for words in WORDS.values():
+        assert words.subjects.keys() == words.texts.keys() == kinds
+        assert words.steps.keys() == {"suspended", "destroyed"}
+
+
+@pytest.mark.parametrize(
+    ("currency", "balance", "shown"),
+    [
+        ("JPY", "-1234.50000000", "-1235 JPY"),
+        ("KWD", "-1.23450000", "-1.235 KWD"),
+        ("USD", "-0.00000001", "-0.00000001 USD"),
+        ("JPY", "0.00000000", "0 JPY"),
+    ],
+)
+def test_money_in_a_mail_has_its_currencys_decimals(currency: str, balance: str, shown: str) -> None:
+    details = {"currency": currency, "balance": balance, "debt": balance.removeprefix("-"), "threshold": None}
+    message = Message("k", "a", "arrears", "2024-02-01T00:00:00Z", "arrears", {**details, "next": None})
+    text = message.mail("gate@example.com", "ops@acme.example").get_content()
+    assert f"Balance: {shown}\n" in text
