@@ -75,6 +75,7 @@ class Downstream(Paced):
         "_started_ns",
         "is_content_sent",
         "_is_connecting",
+        "_is_gathering",
         "is_counted",
         "_closes_after",
     )
@@ -102,6 +103,7 @@ class Downstream(Paced):
         self._started_ns = 0
         self.is_content_sent = True
         self._is_connecting = False
+        self._is_gathering = False  # Whether content has to come before the exchange has a connection.
         self.is_counted = False
         self._closes_after = False
 
@@ -225,7 +227,7 @@ class Downstream(Paced):
         return self._core.bounds.idle_timeout_s if self._service is None else self.service_idle_timeout_s
 
     def _drop_upstream(self) -> None:
-        self._is_connecting = False
+        self._is_connecting = self._is_gathering = False
         if self._upstream is not None:
             self._upstream.leave()
             self._upstream = None

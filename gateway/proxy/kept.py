@@ -6,9 +6,8 @@ from typing import Final
 
 # Twice is as once, so they may be sent again (RFC 9110 9.2.2).
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-KEPT_BYTES_MAX: Final = (
-    64 * 1024
-)  # Of each exchange: most contents that are commands are smaller, and most files larger.
+# Of each exchange: most contents that are commands are smaller, and most files larger.
+KEPT_BYTES_MAX: Final = 64 * 1024
 
 
 class KeptContent:

@@ -40,6 +40,9 @@ class Paced:
         "_content_left",
         "_content_bytes",
         "_content_began_s",
+        "_window_s",
+        "_window_bytes",
+        "_is_dripping",
         "_decoder",
         "_is_answered",
         "_upstream",
@@ -61,6 +64,9 @@ class Paced:
         self._content_left = 0  # bytes of the request's content still to come, CHUNKED while unknown
         self._content_bytes = 0  # those that have come
         self._content_began_s = 0.0  # later by what it was we who did not read
+        self._window_s = 0.0  # since when its pace is looked at, and how much had come then
+        self._window_bytes = 0
+        self._is_dripping = False  # Whether it came slowly in the window before.
         self._decoder: ChunkedDecoder | None = None
         self._is_answered = False
         self._upstream: UpstreamConnection | None = None
@@ -136,6 +142,7 @@ class Paced:
         if self._content_left:
             now_s = self._core.read_clock()
             self._content_began_s += now_s - self._read_paused_s
+            self._window_s, self._window_bytes = now_s, self._content_bytes
             self.deadline_s = now_s + self._core.bounds.body_timeout_s
 
     def _keep(self, data: bytes) -> None:
@@ -195,5 +202,11 @@ class Paced:
             return paused_s if paused_s >= STALLED_S else 0.0
         if not self._content_left or self._is_answered or self._is_read_paused:
             return 0.0
-        coming_s = now_s - self._content_began_s
-        return coming_s if coming_s >= SLOW_S and self._content_bytes < SLOW_BYTES_S * coming_s else 0.0
+        if now_s - self._window_s >= SLOW_S:
+            self._look_at_pace(now_s)
+        return now_s - self._content_began_s if self._is_dripping else 0.0
+
+    def _look_at_pace(self, now_s: float) -> None:
+        """Of the content that came since it was last looked at; another look begins."""
+        self._is_dripping = self._content_bytes - self._window_bytes < SLOW_BYTES_S * (now_s - self._window_s)
+        self._window_s, self._window_bytes = now_s, self._content_bytes

@@ -11,7 +11,6 @@ from math import inf
 from typing import Final
 
 from gateway.http.chunked import LAST_CHUNK, ChunkedDecoder, chunk, last_chunk
-from gateway.http.errors import ProtocolError
 from gateway.http.request import CHUNKED
 from gateway.http.response import ResponseHead
 from gateway.http.trailers import legal_trailers
@@ -23,31 +22,26 @@ from gateway.proxy.forwarding import response_text
 from gateway.proxy.kept import IDEMPOTENT, KeptContent
 from gateway.proxy.matching import Match
 from gateway.proxy.pinned import Pinned
-from gateway.proxy.presenting import Presenting
+from gateway.proxy.receiving import RATE_INTERVAL_S, Receiving
 from gateway.proxy.slow import make_room
 from gateway.proxy.state import EXCHANGE, TUNNEL
 from gateway.proxy.target import Target
 from gateway.proxy.upstream import UpstreamConnection
 from metering.cells import BACKEND_ERRORS, CALLS, INGRESS, WEBSOCKET_CONNECTIONS
 
-RATE_INTERVAL_S: Final = 1.0  # How often the rate of content is looked at.
 _CLOSED: Final = "the upstream closed without an answer"
 _BACKEND_4XX: Final = BACKEND_ERRORS["backend_4xx"]
 _BACKEND_5XX: Final = BACKEND_ERRORS["backend_5xx"]
 
 
-class Relaying(Presenting):
+class Relaying(Receiving):
     """Slots stand in the order of their lifetime."""
 
     __slots__ = (
         # the connection
         "_pinned",
         # the exchange
-        "has_content_begun",
-        "_rate_due_s",
         "_text",
-        "_kept",
-        "_pending",
         "_picked_s",
         "_retries",
         "_is_chunking",
@@ -56,17 +50,10 @@ class Relaying(Presenting):
     def __init__(self, core: Core, network: str, scheme: str, address: Address = UNKNOWN) -> None:
         super().__init__(core, network, scheme, address)
         self._pinned: Pinned | None = None
-        self.has_content_begun = False  # Whether any of it has gone to the upstream.
-        self._rate_due_s = inf  # when it is looked at whether content comes quickly enough
         self._text = b""
-        self._kept: KeptContent | None = None  # where it may be sent again
-        self._pending: list[bytes] = []
         self._picked_s = 0.0  # when its target was chosen
         self._retries = 0
         self._is_chunking = False
-
-    def _is_exchanging(self) -> bool:
-        return self._state is EXCHANGE
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -89,7 +76,8 @@ class Relaying(Presenting):
             self._content_bytes = 0
             self._kept = KeptContent() if match.service.retries and self.head.method in IDEMPOTENT else None
             self._content_began_s = now_s
-            self._rate_due_s = now_s + core.bounds.body_timeout_s
+            self._rate_due_s = now_s + RATE_INTERVAL_S
+            self._window_s, self._window_bytes, self._is_dripping = now_s, 0, False
             self._decoder = ChunkedDecoder() if length == CHUNKED else None
             self.deadline_s = now_s + core.bounds.body_timeout_s
         else:
@@ -104,6 +92,19 @@ class Relaying(Presenting):
             return
         if target is None:
             target = match.service.targets.pick(now_s, self)
+        if target is None:
+            self._fail("no_healthy_target", "no target of the service is healthy")
+        elif length and target.is_half_full:
+            self._gather()
+        else:
+            self._send_to(match, target)
+
+    def _send_gathered(self) -> None:
+        match = self._match
+        assert match is not None
+        self._is_gathering = False
+        self._picked_s = now_s = self._core.now_s
+        target = match.service.targets.pick(now_s, self)
         if target is None:
             self._fail("no_healthy_target", "no target of the service is healthy")
         else:
@@ -121,10 +122,12 @@ class Relaying(Presenting):
         core = self._core
         if not target.has_room:
             make_room(core, target)
+        target.coming += 1
         core.keep(core.loop.create_task(self._connect(match, target), name="connect"))
 
     async def _connect(self, match: Match, target: Target) -> None:
         exchange = self._request_id
+        target.coming -= 1
         try:
             connection = await dial(self._core, target, match.service)
         except DialError as error:
@@ -186,96 +189,6 @@ class Relaying(Presenting):
         self._core.outbox.write(upstream.transport, data)  # type: ignore[arg-type]
         if self._state is TUNNEL:
             upstream.deadline_s = self._core.read_clock() + self.service_idle_timeout_s
-
-    def _read_waiting_content(self) -> None:
-        if self._content_left and self._buffer and self._is_exchanging():
-            self._read_content(self._take_buffer())
-
-    def _read_content(self, data: bytes) -> None:
-        """Content as it comes: counted, held to the cap, sent on in the framing it came in."""
-        service = self._service
-        assert service is not None
-        now_s = self._core.read_clock()
-        if not self.is_write_paused:  # Else that of the answer, which waits to be taken, holds.
-            self.deadline_s = now_s + self._core.bounds.body_timeout_s
-        if now_s >= self._rate_due_s and self._comes_too_slowly(now_s):
-            return
-        if self._decoder is None:
-            left = self._content_left - len(data)
-            if left < 0:
-                self._buffer = data[left:]
-                data = data[:left]
-                left = 0
-            self._content_left = left
-            self._content_bytes += len(data)
-            self._meter.cells[self._row + INGRESS] += len(data)
-        else:
-            try:
-                content = self._decoder.decode(data)
-            except ProtocolError as error:
-                self._drop_upstream()
-                self._refuse(error.code, error.detail, close=True)
-                return
-            self._meter.cells[self._row + INGRESS] += len(content)
-            self._content_bytes += len(content)
-            if self._content_bytes > service.instance.body_bytes_max:
-                self._drop_upstream()
-                detail = f"the content is longer than {service.instance.body_bytes_max} bytes"
-                self._refuse("body_too_large", detail, close=True)
-                return
-            data = chunk(content) if content else b""
-            if self._decoder.is_done:
-                self._buffer = self._decoder.rest
-                self._decoder = None
-                self._content_left = 0
-                data += LAST_CHUNK
-        upstream = self._upstream
-        if data:
-            if self._kept is not None:
-                self._kept.add(data)
-            if upstream is not None:
-                self.has_content_begun = True
-                self._send_upstream(upstream, data)
-            elif self._is_connecting:
-                self._pending.append(data)
-        if self._content_left == 0:
-            self.is_content_sent = True
-            self._count_call()
-            if self.is_write_paused:
-                return
-            self.deadline_s = inf
-            if upstream is not None:
-                upstream.deadline_s = now_s + service.response_timeout_s
-        elif self._decoder is not None and self._decoder.has_more:
-            self.pause_reading()
-            self._ask_for_turn()
-            return
-        if self._is_read_paused and upstream is not None and not upstream.is_write_paused:
-            self.resume_reading()
-
-    def _comes_too_slowly(self, now_s: float) -> bool:
-        """Content has `body_timeout` for nothing, and then comes at the least rate on the whole, or not at all."""
-        bounds = self._core.bounds
-        self._rate_due_s = now_s + RATE_INTERVAL_S
-        if self._content_bytes >= (now_s - self._content_began_s - bounds.body_timeout_s) * bounds.body_rate_min:
-            return False
-        self._drop_upstream()
-        detail = f"the request's content comes at less than {bounds.body_rate_min} bytes a second"
-        self._refuse("request_timeout", detail, close=True)
-        return True
-
-    def _read_content_on(self) -> None:
-        """What came with the last read and was too much for a turn."""
-        upstream = self._upstream
-        if self._decoder is None or not self._decoder.has_more or upstream is None or upstream.is_write_paused:
-            return  # On when the upstream stands, or takes more: `resume_reading` asks again.
-        self._read_content(b"")
-        self._close_if_cut()
-
-    def _close_if_cut(self) -> None:
-        """After a half-close the rest of the content will not come, where all that came is read."""
-        if self._is_half_closed and self._content_left and not (self._decoder is not None and self._decoder.has_more):
-            self._close_transport()
 
     def pin(self, upstream: UpstreamConnection) -> None:
         """The exchange ends on a connection that this client logs in: it is no other client's any more."""

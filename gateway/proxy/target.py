@@ -54,6 +54,7 @@ class Target:
     __slots__ = (
         "addresses",
         "base_path",
+        "coming",
         "connections_max",
         "dialing",
         "egress_ip",
@@ -107,6 +108,7 @@ class Target:
         self.connections_max = 1  # ``outstanding`` and ``dialing`` together
         self.outstanding = 0  # exchanges under way
         self.dialing = 0  # connections being made
+        self.coming = 0  # those that are to be made from the next turn of the loop on
         self.looked_s = -inf  # when somebody looked for who is in others' way here
         # its health
         self.group: TargetGroup | None = None
@@ -120,6 +122,11 @@ class Target:
     def has_room(self) -> bool:
         """Whether one more exchange may use a connection; others of the pool's services do not count."""
         return self.outstanding + self.dialing < self.connections_max
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether one more exchange would be of the second half of those it may have."""
+        return 2 * (self.outstanding + self.dialing + self.coming) >= self.connections_max > 1
 
     def failed(self, now_s: float) -> None:
         """One failure: refused, reset, timed out or malformed."""
