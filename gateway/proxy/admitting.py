@@ -73,10 +73,14 @@ class Admitting(Relaying):
     # --- waiting
 
     def _wait(self, room: WaitingRoom, bound: Bound, match: Match, length: int) -> None:
-        loop = self._core.loop
+        loop, turns = self._core.loop, self._core.turns
 
         def decided(refused: Bound | None) -> None:
-            loop.call_soon(self._end_wait, waiting, refused, match, length)
+            if refused is None:
+                loop.call_soon(self._end_wait, waiting, None, match, length)
+            else:
+                # Those that came together are refused together, and are hundreds: some in each turn.
+                turns.ask(lambda: self._end_wait(waiting, refused, match, length))
 
         # Who is refused in the end has cost nothing (X11), whatever is read of the wire meanwhile.
         self.wire.give_to(self._row + REFUSED_BESIDE_CLIENT, self._started_ns)

@@ -361,3 +361,24 @@ def test_what_waits_for_a_reader_is_not_read_twice(tmp_path: Path) -> None:
         assert running.count("-", FRONTEND_ERRORS["no_route"]) == sent
 
     run(tmp_path, test, *services())
+
+
+def test_those_whose_wait_is_over_together_are_refused_some_in_each_turn(tmp_path: Path) -> None:
+    """512 were refused in one turn: 77 ms for everybody else."""
+    crowd = 100
+    text = b"GET /waits HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    async def ask(port: int) -> bytes:
+        reader, writer = await connected(port)
+        writer.write(text)
+        return await reader.readuntil(b"}")
+
+    async def test(running: Gateway) -> None:
+        with Turns(lambda: running.count("waits", FRONTEND_ERRORS["rate_limited"])) as turns:
+            answers = await asyncio.gather(*(ask(running.port) for _ in range(crowd)))
+        refused = sum(answer.startswith(b"HTTP/1.1 429") for answer in answers)
+        assert refused == running.count("waits", FRONTEND_ERRORS["rate_limited"]) > crowd - 10
+        assert turns.most <= STEPS_TOGETHER_MAX
+
+    waits = service("waits", 9, limit={"slot": 0, "qps": 1}, wait_ms_max=400, upstream={"targets": []})
+    run(tmp_path, test, waits)
