@@ -6,6 +6,7 @@ compared row by row with what was last seen; what did not change costs a compari
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,10 @@ class _File:
 
 
 _Change = tuple[_File, int, bytes]
+
+
+# Faults of the machine at this instant, which say nothing of a file.
+_NOT_THE_FILES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN))
 
 
 class Collector:
@@ -149,6 +154,8 @@ class Collector:
                 if time.monotonic() - self._unread_since.setdefault(path, time.monotonic()) > MAKING_S_MAX:
                     self._give_up(path, error)
             except OSError as error:
+                if error.errno in _NOT_THE_FILES:
+                    continue  # Looked at again next time: its counts are there.
                 self._give_up(path, error)
 
     def _give_up(self, path: Path, error: Exception) -> None:

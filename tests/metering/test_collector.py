@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -357,3 +361,31 @@ def test_a_row_that_no_store_can_keep_holds_up_no_other(folder: Path, engine: En
     assert [(row["instance"], row["calls"]) for row in usage_rows(engine)] == [("one", 9)]
     writer.close()
     collector.close()
+
+
+@contextmanager
+def one_descriptor_left() -> Iterator[None]:
+    """Enough to list a folder; a mapping takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_cannot_be_opened_for_want_of_a_descriptor_is_not_given_up(
+    engine: Engine, folder: Path, clock: SetClock
+) -> None:
+    """It was never looked at again: hundreds of calls were missing until the next start."""
+    collector = Collector(folder, engine, clock)
+    worker = Worker(folder)
+    worker.add(CALLS, 7)
+    with one_descriptor_left():
+        collector._follow_new_files()
+        assert not collector._files
+    collector.collect()
+    assert collector.broken_files == 0
+    assert [row["calls"] for row in usage_rows(engine)] == [7]
