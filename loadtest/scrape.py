@@ -61,13 +61,14 @@ _SERVICE = """\
 """
 # Of each service, over each network: a call, a backend's error, a refusal.
 _REQUESTS: Final = ("GET /s{}/bytes/100", "GET /s{}/status/404", "PUT /s{}/bytes/100")
-# Families that have so many series of a service by then: bytes to two clients' and one backend's network on two bases.
+# Families that have so many series of a service by then: bytes to clients, answers to them that refuse, and one
+# backend's network, each of two networks and on two bases.
 _SERIES: Final = {
     "tollgate_calls_total": 1,
     "tollgate_frontend_errors_total": 1,
     "tollgate_backend_errors_total": 1,
     "tollgate_ingress_bytes_total": 1,
-    "tollgate_egress_bytes_total": 6,
+    "tollgate_egress_bytes_total": 10,
     "tollgate_request_duration_seconds_bucket": 16,
     "tollgate_request_duration_seconds_count": 1,
     "tollgate_request_duration_seconds_sum": 1,

@@ -18,6 +18,7 @@ from gateway.entry.header_reader import HeaderReader
 from gateway.entry.plain_http import PLAIN_HTTP, RefusingFirst, plain_http_in
 from gateway.entry.proxy_protocol import Address
 from gateway.entry.tls import Stamp, TlsSettings, server_context, stamp
+from gateway.proxy.capacity import descriptors_of
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.client_address import UNKNOWN, network, peer_address
 from gateway.proxy.core import Core
@@ -57,6 +58,7 @@ class Entry:
         self._tls = TlsSettings.of(tls) if tls else None
         self._scheme = "https" if tls else "http"
         self._tells_certificate = self._tls is not None and self._tls.client_cert == "forward"
+        self._descriptors = descriptors_of(self._scheme.encode())  # of a connection
         self._is_proxied: bool = listener.get("proxy_protocol", False)
         self._senders = [network(cidr) for cidr in listener.get("proxy_protocol_from", ())]
         self._stamp: Stamp = ()
@@ -141,7 +143,7 @@ class Entry:
             connection.setblocking(False)
             if self._is_proxied:
                 self._begin_by(self._take(connection, self._reader()), "accept")
-            elif self._core.has_too_many(peer_address(peer[0])):
+            elif self._core.has_too_many(peer_address(peer[0]), self._descriptors):
                 connection.close()
             elif self._context is not None:
                 self._handshakes.wait_for(connection)
@@ -151,7 +153,7 @@ class Entry:
     def _has_room(self) -> bool:
         """Where there is none, who has been silent the longest makes some."""
         coming = len(self._handshakes) + len(self._beginning) + len(self._readers)
-        if self._core.has_room(coming):
+        if self._core.has_room(coming, self._descriptors):
             return True
         self._core.tell_that_full()
         if self._handshakes.let_go_of_oldest() or self._let_go_of_silent_reader():

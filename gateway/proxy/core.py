@@ -153,9 +153,9 @@ class Core:
     def sweep_interval_s(self) -> float:
         return SHORT_SWEEP_INTERVAL_S if self._least_timeout_s < SHORT_S else SWEEP_INTERVAL_S
 
-    def has_room(self, coming: int) -> bool:
-        """Whether one more client may come, beside ``coming`` that are about to."""
-        return len(self.clients) + coming < self.capacity.connections_max
+    def has_room(self, coming: int, each: int) -> bool:
+        """Whether one more client may come, beside ``coming`` that are about to; ``each`` has so many descriptors."""
+        return self.capacity.takes_client(len(self.clients), each, coming)
 
     def make_room(self, address: Address | None = None) -> bool:
         """Lets go of connections at rest, those first that never asked anything, then those that rested the longest.
@@ -168,9 +168,9 @@ class Core:
             self.count_refused("made_room")
         return bool(resting)
 
-    def has_too_many(self, address: Address) -> bool:
+    def has_too_many(self, address: Address, each: int) -> bool:
         """Whether this client address has as many connections as one may, and none of them is at rest."""
-        if not self.capacity.is_at_most(address):
+        if not self.capacity.is_at_most(address, each):
             return False
         # A look at all clients is not for each connection of a flood; those that one look lets go make room for more.
         now_s = time.monotonic()
@@ -184,15 +184,23 @@ class Core:
     def tell_that_full(self) -> None:
         if self.now_s - self._full_told_s > _FULL_LOG_INTERVAL_S:
             self._full_told_s = self.now_s
-            log.warning("%d connections, the most for this worker's descriptors", self.capacity.connections_max)
+            log.warning("%d connections, the most for this worker's descriptors", len(self.clients))
 
     def count_refused(self, reason: str) -> None:
         """A connection that was not taken, or closed, for others' sake."""
         self.meter.cells[self.anonymous_row + CONNECTIONS[reason]] += 1
 
+    def enter_upstream(self, connection: UpstreamConnection) -> None:
+        self.upstreams.add(connection)
+        self.capacity.upstreams += connection.pool.descriptors
+
+    def leave_upstream(self, connection: UpstreamConnection) -> None:
+        self.upstreams.discard(connection)
+        self.capacity.upstreams -= connection.pool.descriptors
+
     def makes_upstream_room(self) -> bool:
         """Whether one more connection may be made to an upstream; one at rest is closed for it where it has to be."""
-        if len(self.upstreams) + self.dialing < self.capacity.connections_max:
+        if self.capacity.takes_upstream(self.dialing):
             return True
         for upstream in self.upstreams:
             if upstream.client is None:

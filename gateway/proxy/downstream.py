@@ -17,6 +17,7 @@ from typing import Final, cast
 from gateway.http.problem import PROBLEMS, problem_response
 from gateway.http.request import RequestHead
 from gateway.limits.admission import LimitSet
+from gateway.proxy.capacity import descriptors_of
 from gateway.proxy.client_address import UNKNOWN, Address, address_text, peer_address, vouched_for
 from gateway.proxy.core import Core
 from gateway.proxy.matching import Match
@@ -116,7 +117,7 @@ class Downstream(Paced):
             self._address = peer_address(peer[0])
         self._address_text = address_text(self._address)
         core = self._core
-        if core.has_too_many(self._address):
+        if core.has_too_many(self._address, descriptors_of(self._scheme)):
             self._state = LINGER
             self.transport.abort()
             return
@@ -124,7 +125,7 @@ class Downstream(Paced):
         self.deadline_s = core.read_clock() + core.bounds.head_timeout_s
         core.clients.add(self)
         self._is_entered = True
-        core.capacity.enter(self._address)
+        core.capacity.enter(self._address, descriptors_of(self._scheme))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.clients.discard(self)
@@ -180,7 +181,7 @@ class Downstream(Paced):
     def _leave(self) -> None:
         if self._is_entered:
             self._is_entered = False
-            self._core.capacity.leave(self._address)
+            self._core.capacity.leave(self._address, descriptors_of(self._scheme))
 
     @property
     def address(self) -> Address:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.proxy.capacity import ENCRYPTED, PLAIN
 from gateway.proxy.resolver import Address, literal_address
 from metering.cells import egress_cell
 
@@ -30,6 +31,7 @@ class Pool:
     __slots__ = (
         "connections",
         "connections_max",
+        "descriptors",
         "egress_offset",
         "idle",
         "idle_s",
@@ -48,6 +50,7 @@ class Pool:
     def __init__(self, peer: Peer, tls: ssl.SSLContext | None) -> None:
         self.peer = peer
         self.tls = tls
+        self.descriptors = PLAIN if tls is None else ENCRYPTED  # of a connection
         self.idle_s = peer.idle_s
         self.egress_offset = egress_cell("backend", peer.network, "application")
         # Resting ones in the order in which they came to rest; a dict, as any of them may be closed at any time.

@@ -94,7 +94,7 @@ class UpstreamConnection:
         if self.target.tls is not None:
             # While we do not read, the loop would read on into a buffer that it drops at the end of the connection.
             self.transport.set_read_buffer_limits(high=1, low=0)  # type: ignore[attr-defined]
-        self._core.upstreams.add(self)
+        self._core.enter_upstream(self)
         self.pool.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -288,7 +288,7 @@ class UpstreamConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self.client is not None:
             self._read_left(self.client, exc)
-        self._core.upstreams.discard(self)
+        self._core.leave_upstream(self)
         self.pool.connections.discard(self)
         self.wire.end(self._core.anonymous_row)
         client = self.client

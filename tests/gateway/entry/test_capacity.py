@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.proxy.capacity import SPARE_DESCRIPTORS, Capacity
+from gateway.proxy.capacity import ENCRYPTED, PLAIN, SPARE_DESCRIPTORS, Capacity
 from tests.certificates import Authority
 from tests.gateway.data_plane import Raw, service, worker
 from tests.gateway.entry.test_entry import HOST, entry
@@ -18,9 +18,10 @@ from tests.gateway.entry.test_proxied_entry import FROM_203, PROXIED, is_closed
 from tests.node import origin, until
 
 FEW = 300
+ONE = ipaddress.ip_address("192.0.2.1")
 GET = b"GET /open/bytes/3 HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 POST = b"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
-ROOM = Capacity(descriptors=FEW).connections_max
+ROOM = Capacity(descriptors=FEW).clients_max
 PATIENT = {"head_timeout": 60.0, "idle_timeout": 60.0}  # Nobody goes for any other reason.
 
 
@@ -151,14 +152,33 @@ def test_upstream_connections_have_their_bound_and_those_at_rest_give_way(tmp_pa
             assert descriptors(running.process.pid) <= FEW - SPARE_DESCRIPTORS
 
 
-@pytest.mark.parametrize("descriptors, least", [(10, 16), (300, 59), (1024, 240), (resource.RLIM_INFINITY, 100_000)])
-def test_a_quarter_of_the_descriptors_beyond_the_spare_ones_are_clients(descriptors: int, least: int) -> None:
+@pytest.mark.parametrize("descriptors, most", [(10, 48), (300, 177), (1024, 720), (20_000, 14_952)])
+def test_three_quarters_of_the_descriptors_beyond_the_spare_ones_are_clients(descriptors: int, most: int) -> None:
     capacity = Capacity(descriptors=descriptors)
-    assert capacity.connections_max >= least
-    assert capacity.address_max == capacity.connections_max // 2
+    assert capacity.clients_max == most
+    assert capacity.takes_client(0, PLAIN, most - 1)
+    assert not capacity.takes_client(0, PLAIN, most)
+    assert capacity.takes_client(0, ENCRYPTED, most // 2 - 1)
+    assert not capacity.takes_client(0, ENCRYPTED, most // 2)
+
+
+def test_what_upstreams_have_clients_have_not() -> None:
+    capacity = Capacity(descriptors=364)
+    capacity.upstreams = 250
+    assert capacity.takes_client(0, PLAIN, 49)
+    assert not capacity.takes_client(0, PLAIN, 50)
+    assert capacity.takes_upstream(49)
+    assert not capacity.takes_upstream(50)
 
 
 def test_settings_may_only_lower_them() -> None:
-    assert Capacity(20, 3, descriptors=300).connections_max == 20
-    assert Capacity(20, 3, descriptors=300).address_max == 3
-    assert Capacity(10_000, descriptors=300).connections_max == Capacity(descriptors=300).connections_max
+    capacity = Capacity(20, 3, descriptors=300)
+    assert capacity.takes_client(19, PLAIN, 0)
+    assert not capacity.takes_client(20, PLAIN, 0)
+    for _ in range(3):
+        assert not capacity.is_at_most(ONE, PLAIN)
+        capacity.enter(ONE, PLAIN)
+    assert capacity.is_at_most(ONE, PLAIN)
+    capacity.leave(ONE, PLAIN)
+    assert not capacity.is_at_most(ONE, PLAIN)
+    assert not Capacity(10_000, descriptors=300).takes_client(177, PLAIN, 1000)

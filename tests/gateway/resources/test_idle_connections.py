@@ -14,6 +14,8 @@ from tests.gateway.resources.crowd import accepted, connect, crowd, may_open
 COUNT = 10_000
 KIB_EACH_MAX = 4.0
 DESCRIPTORS = COUNT + 1_000
+# All of one address, which as a rule has half of a worker's.
+PATIENT = {"head_timeout": 120.0, "idle_timeout": 120.0, "address_connections_max": COUNT + 1_000}
 # What browsers send; a request's head is held in several forms while it is under way.
 LONG_HEAD = b"GET /s/x?%b HTTP/1.1\r\nHost: www.example.com\r\nCookie: %b\r\n\r\n" % (b"q" * 300, b"c" * 1500)
 
@@ -29,7 +31,7 @@ def test_ten_thousand_idle_connections_take_less_than_4_kib_each(tmp_path: Path,
     may_open(DESCRIPTORS)
     with (
         origin_of(answering()) as origin,
-        worker(tmp_path, service("s", origin.port), head_timeout=120.0, idle_timeout=120.0) as running,
+        worker(tmp_path, service("s", origin.port), **PATIENT) as running,
         crowd(running) as connections,
     ):
         connections += connect(running, 500, first, last)  # what is made once is there
