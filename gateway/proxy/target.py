@@ -82,6 +82,7 @@ class Target:
     outstanding: i32
     dialing: i32
     failures: i32
+    coming: i32
     is_ejected: bool
     is_probed_down: bool
 
