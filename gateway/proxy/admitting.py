@@ -5,6 +5,7 @@ at once: keys with limits and quotas, shadow mode, and waiting for capacity (DES
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from gateway.limits.limit import Bound
 from gateway.limits.waiting import Waiting, WaitingRoom
@@ -76,11 +77,12 @@ class Admitting(Relaying):
         loop, turns = self._core.loop, self._core.turns
 
         def decided(refused: Bound | None) -> None:
+            end = partial(self._end_wait, waiting, refused, match, length)
             if refused is None:
-                loop.call_soon(self._end_wait, waiting, None, match, length)
+                loop.call_soon(end)
             else:
                 # Those that came together are refused together, and are hundreds: some in each turn.
-                turns.ask(lambda: self._end_wait(waiting, refused, match, length))
+                turns.ask(end)
 
         # Who is refused in the end has cost nothing (X11), whatever is read of the wire meanwhile.
         self.wire.give_to(self._row + REFUSED_BESIDE_CLIENT, self._started_ns)
